@@ -1,0 +1,69 @@
+"""Settings of the reinforcement-learning stage."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from appo_core.config.algorithm import AlgorithmSettings
+from appo_core.config.base import Settings
+from appo_core.config.rollout import EngineSettings, LoopLimits, PromptSettings, SamplingSettings, ToolSettings
+
+
+class RewardSettings(Settings):
+    """How a rollout is scored."""
+
+    scoring: Literal["corrected", "reference"] = "corrected"
+    """`reference` reproduces the published scoring with its faults, for parity."""
+    format_failure: float = -1.0
+    multi_tool_bonus: float = 0.1
+    """Added when a scored answer used both tools."""
+
+
+class OptimizerSettings(Settings):
+    """AdamW."""
+
+    learning_rate: PositiveFloat = 1e-6
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: PositiveFloat = 1.0
+    warmup_steps: NonNegativeInt = 0
+
+
+class RlSettings(Settings):
+    """APPO reinforcement learning."""
+
+    steps: PositiveInt = 208
+    """Rollout-and-update steps."""
+    prompts_per_step: PositiveInt = 96
+    minibatch_prompts: PositiveInt = 16
+    """Prompts per optimiser update; must divide `prompts_per_step`."""
+    micro_batch_tokens: PositiveInt = 16384
+    """Token budget of one forward and backward pass (packed)."""
+    algorithm: AlgorithmSettings = AlgorithmSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    reward: RewardSettings = RewardSettings()
+    prompt: PromptSettings = PromptSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    limits: LoopLimits = LoopLimits()
+    tools: ToolSettings = ToolSettings()
+    engine: EngineSettings = EngineSettings()
+    validate_every: NonNegativeInt = 5
+    """Steps between validations; 0 turns them off."""
+    validate_first: bool = False
+    save_every: PositiveInt = 20
+    """Steps between checkpoints; an interrupted run resumes from the last one."""
+    keep_checkpoints: PositiveInt = 2
+    dump_rollouts_every: PositiveInt = 1
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = True
+    processes: PositiveInt = 1
+    """torchrun ranks (one per GPU)."""
+    seed: NonNegativeInt = 1
+
+    @model_validator(mode="after")
+    def _minibatch_divides(self) -> "RlSettings":
+        if self.prompts_per_step % self.minibatch_prompts:
+            raise ValueError(
+                f"minibatch_prompts ({self.minibatch_prompts}) must divide prompts_per_step ({self.prompts_per_step})"
+            )
+        return self
