@@ -1,0 +1,1 @@
+"""Data preparation: read, validate, repair, decontaminate and write the chain's datasets."""

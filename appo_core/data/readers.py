@@ -1,0 +1,89 @@
+"""Readers for local and remote files (fsspec URLs, gzip by name); every fault is one line with a remedy."""
+
+import gzip
+import io
+import json
+import zlib
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from appo_core.jobs.contract import EXIT_TRANSIENT, JobError
+
+Row = dict[str, Any]
+
+
+def read_bytes(url: str) -> bytes:
+    """A file's decompressed bytes; raises `JobError` when it is missing, unreadable or corrupt."""
+    try:
+        with fsspec.open(url, "rb", compression="infer") as file:
+            return file.read()
+    except FileNotFoundError as error:
+        raise JobError(f"{url}: no such file", remedy="correct the path in data.source") from error
+    except IsADirectoryError as error:
+        raise JobError(f"{url}: a folder, not a file", remedy="name the file in data.source") from error
+    except PermissionError as error:
+        raise JobError(f"{url}: no permission to read", remedy="check its rights or the store's credentials") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise JobError(f"{url}: corrupt gzip file ({error})", remedy="fetch or compress it again") from error
+    except (ValueError, ImportError) as error:
+        raise JobError(f"{url}: {error}", remedy="use a path or an installed fsspec protocol (file, s3)") from error
+    except OSError as error:
+        raise JobError(
+            f"{url}: cannot be read ({error})", remedy="check that the store is reachable", exit_code=EXIT_TRANSIENT
+        ) from error
+
+
+def read_jsonl(url: str, *, limit: int | None = None) -> list[Row]:
+    """Objects of a JSON-lines file, at most `limit`; blank lines are skipped."""
+    rows: list[Row] = []
+    for number, line in enumerate(_text(url).split("\n"), start=1):
+        if limit is not None and len(rows) >= limit:
+            break
+        if line.strip():
+            rows.append(_object(line, f"{url}, line {number}"))
+    if not rows:
+        raise JobError(f"{url}: holds no rows", remedy="give a file with at least one row")
+    return rows
+
+
+def read_json_object(url: str) -> Row:
+    """The one JSON object of a file."""
+    return _object(_text(url), url)
+
+
+def read_parquet(url: str, *, columns: tuple[str, ...], limit: int | None = None) -> list[Row]:
+    """Rows of a Parquet file that must have `columns`, at most `limit`."""
+    try:
+        table = pq.read_table(io.BytesIO(read_bytes(url)))
+    except pa.ArrowInvalid as error:
+        reason = str(error).splitlines()[0]
+        raise JobError(f"{url}: not a readable Parquet file ({reason})", remedy="fetch or write it again") from error
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise JobError(
+            f"{url}: column '{missing[0]}' is missing; it has {', '.join(table.column_names)}",
+            remedy=f"write the columns {', '.join(columns)}",
+        )
+    if table.num_rows == 0:
+        raise JobError(f"{url}: holds no rows", remedy="give a file with at least one row")
+    return table.slice(0, limit).to_pylist()
+
+
+def _text(url: str) -> str:
+    try:
+        return read_bytes(url).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise JobError(f"{url}: not UTF-8 at byte {error.start}", remedy="convert it to UTF-8") from error
+
+
+def _object(text: str, where: str) -> Row:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise JobError(f"{where}: not JSON ({error.msg} at column {error.colno})", remedy="correct it") from error
+    if not isinstance(value, dict):
+        raise JobError(f"{where}: a JSON object is expected, found {type(value).__name__}", remedy="correct it")
+    return value
