@@ -31,6 +31,8 @@ class ToolCall:
     end: int
     """Response index just behind the closing tag's last token, where the result was injected."""
     seconds: float
+    malformed: bool = False
+    """The closing tag stood alone or the call was empty: the model was told so and nothing was run."""
 
 
 @dataclass(frozen=True)
