@@ -18,6 +18,7 @@ from appo_core.artifacts.keys import version_of
 from appo_core.artifacts.manifest import MANIFEST_FILE, Draft, FileEntry, Manifest, files_digest, utc_now
 from appo_core.artifacts.opening import open_backend
 from appo_core.artifacts.refs import KINDS, LATEST, ArtifactRef, check_kind
+from appo_core.artifacts.verify import Problem, verify
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,6 +104,10 @@ class Store:
         with ThreadPoolExecutor(8) as pool:
             found = [manifest for manifest in pool.map(self._readable, refs) if manifest]
         return sorted(found, key=lambda manifest: (manifest.created_at, manifest.ref))
+
+    def verify(self, ref: ArtifactRef | None = None) -> Sequence[Problem]:
+        """What is missing or damaged, by reading every byte of one artifact or of the whole store."""
+        return verify(self, ref)
 
     def refs(self, kind: str | None = None, name: str | None = None) -> Sequence[ArtifactRef]:
         """The versions that are there, readable or not."""
