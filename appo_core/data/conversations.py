@@ -39,19 +39,20 @@ def tag_error(text: str) -> str | None:
     return f"<{stack[-1]}> is never closed" if stack else None
 
 
-def conversation_error(row: Row) -> str | None:
-    """The first fault of a conversation's order or tags, or None."""
-    turns = row["conversations"]
-    fault = role_error([turn["from"] for turn in turns])
-    if fault:
-        return fault
-    for turn in turns:
+def shape_error(row: Row) -> str | None:
+    """The first fault of a conversation's tags and tool turns, or None."""
+    for turn in row["conversations"]:
         role, value = turn["from"], turn["value"]
         if role == "function_call" and not value.endswith(("</search>", "</python>")):
             return "a function_call does not end with </search> or </python>"
         if role == "observation" and not (value.startswith(" <result>\n") and value.endswith("\n</result>")):
             return "an observation is not ' <result>\\n...\\n</result>'"
     return tag_error(response_of(row))
+
+
+def conversation_error(row: Row) -> str | None:
+    """The first fault of a conversation's order, tags or tool turns, or None."""
+    return role_error([turn["from"] for turn in row["conversations"]]) or shape_error(row)
 
 
 def response_of(row: Row) -> str:

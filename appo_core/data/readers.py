@@ -54,7 +54,9 @@ def read_json_object(url: str) -> Row:
     return _object(_text(url), url)
 
 
-def read_parquet(url: str, *, columns: tuple[str, ...], limit: int | None = None) -> list[Row]:
+def read_parquet(
+    url: str, *, columns: tuple[str, ...], limit: int | None = None, may_be_empty: bool = False
+) -> list[Row]:
     """Rows of a Parquet file that must have `columns`, at most `limit`."""
     try:
         table = pq.read_table(io.BytesIO(read_bytes(url)))
@@ -67,7 +69,7 @@ def read_parquet(url: str, *, columns: tuple[str, ...], limit: int | None = None
             f"{url}: column '{missing[0]}' is missing; it has {', '.join(table.column_names)}",
             remedy=f"write the columns {', '.join(columns)}",
         )
-    if table.num_rows == 0:
+    if table.num_rows == 0 and not may_be_empty:
         raise JobError(f"{url}: holds no rows", remedy="give a file with at least one row")
     return table.slice(0, limit).to_pylist()
 

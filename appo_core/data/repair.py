@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 _FAULTS = (
-    (re.compile("\x08(?=[a-z])"), r"\\b"),
     (re.compile("\x0c(?=rac|orall)"), r"\\f"),
-    # Vertical tabs and form feeds are left over from page layout; the words around them are whole.
+    # Other vertical tabs and form feeds are left over from page layout; the words around them are whole.
     (re.compile("[\x0b\x0c]"), ""),
+    (re.compile("\x08(?=[a-z])"), r"\\b"),
 )
 
 

@@ -15,7 +15,8 @@ def comparison_key(text: str) -> str:
     Case, Unicode form, spacing, punctuation and LaTeX delimiters do not count. Operators and brackets do, so that
     `2 + 3` and `2 - 3` stay two questions. The key of a text without any of these is empty.
     """
-    plain = _DASHES.sub("-", unicodedata.normalize("NFKC", text).casefold())
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    plain = _DASHES.sub("-", folded)
     return " ".join(_TOKEN.findall(_MATH_DELIMITERS.sub(" ", plain)))
 
 
