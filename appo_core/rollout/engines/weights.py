@@ -1,0 +1,59 @@
+"""Weights on their way to an engine in another process."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appo_core.rollout.engines.base import EngineError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - memory, not a predictable file: the name is random
+
+
+def write_weights(weights: "Iterable[tuple[str, Tensor]]") -> Path:
+    """Write named tensors to one safetensors file, in shared memory if it has the room; the caller removes it.
+
+    Tensors that share storage (tied embeddings) are written once each. Raises `EngineError` for a name given twice
+    and when there is no room.
+    """
+    from safetensors.torch import save_file
+
+    tensors = _on_cpu(weights)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    with tempfile.NamedTemporaryFile(
+        prefix="appo-weights-", suffix=".safetensors", dir=_folder(size), delete=False
+    ) as file:
+        path = Path(file.name)
+    try:
+        save_file(tensors, str(path))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _on_cpu(weights: "Iterable[tuple[str, Tensor]]") -> "dict[str, Tensor]":
+    """Contiguous CPU copies by name, no two of which share storage."""
+    tensors: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in weights:
+        if name in tensors:
+            raise EngineError(f"weights: {name} is given twice")
+        whole = tensor.detach().cpu().contiguous()
+        if whole.untyped_storage().data_ptr() in storages:
+            whole = whole.clone()
+        storages.add(whole.untyped_storage().data_ptr())
+        tensors[name] = whole
+    return tensors
+
+
+def _folder(size: int) -> Path:
+    """Where `size` bytes fit: shared memory, else the temporary folder."""
+    for folder in (SHARED_MEMORY, Path(tempfile.gettempdir())):
+        if folder.is_dir() and shutil.disk_usage(folder).free > size * 1.05:
+            return folder
+    raise EngineError(f"weights: no room for {size / 2**20:.0f} MiB in {SHARED_MEMORY} or {tempfile.gettempdir()}")
