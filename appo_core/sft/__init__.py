@@ -1,0 +1,1 @@
+"""Cold-start supervised fine-tuning with LLaMA-Factory. Needs the sft environment."""
