@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appo_core.data.benchmarks import questions, read_benchmarks
+from appo_core.data.benchmarks import questions, read_benchmarks, validate_benchmark
 from appo_core.jobs.contract import JobError
 
 
@@ -26,11 +26,16 @@ def test_both_layouts_and_upper_case_names(tmp_path: Path) -> None:
 
 def test_a_row_without_its_field_is_named(tmp_path: Path) -> None:
     _write(tmp_path / "gaia.jsonl", {"question": "c", "answer": "d"})
-    with pytest.raises(JobError, match=r"gaia.jsonl, line 1: field 'Question' is missing or empty; it has question"):
+    with pytest.raises(JobError, match=r"gaia.jsonl, row 1: field 'Question' is missing; the row has question"):
         read_benchmarks(str(tmp_path))
-    _write(tmp_path / "gaia.jsonl", {"Question": "c", "answer": []})
-    with pytest.raises(JobError, match="field 'answer' is missing or empty"):
+    _write(tmp_path / "gaia.jsonl", {"Question": "c", "answer": ""})
+    with pytest.raises(JobError, match="field 'answer' is empty"):
         read_benchmarks(str(tmp_path))
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    with pytest.raises(JobError, match="benchmark 'nope' is unknown"):
+        validate_benchmark("nope", [], "demo")
 
 
 def test_a_folder_without_benchmarks(tmp_path: Path) -> None:

@@ -58,6 +58,6 @@ def test_layout_metrics_and_equal_bytes(tmp_path: Path, capsys: pytest.CaptureFi
 def test_nothing_is_written_when_the_input_is_bad(tmp_path: Path) -> None:
     source = _source(tmp_path / "in")
     (tmp_path / "in" / "sft.jsonl").write_text("{")
-    with pytest.raises(JobError, match="sft.jsonl, line 1: not JSON"):
+    with pytest.raises(JobError, match=r"sft.jsonl, line 1: not JSON"):
         work(Job(settings={"source": source}, output=tmp_path / "out", work=tmp_path / "work"), Reporter())
     assert not (tmp_path / "out").exists()
