@@ -21,6 +21,8 @@ class DemoSource(Settings):
     """Questions in each miniature benchmark."""
     good_plan_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of cold-start conversations that follow the right plan."""
+    search_results: PositiveInt = 1
+    """Documents in a recorded search result; the same as the rollouts' `tools.search.max_results`."""
     seed: int = 7
     """Seed of the world: facts, questions and splits."""
 
