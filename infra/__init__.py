@@ -1,0 +1,1 @@
+"""Set-up, locks and the commands behind the Makefile; standard library only."""
