@@ -33,4 +33,6 @@ def build_engine(
         return VllmEngine(settings, model, max_model_len=max_model_len, dtype=dtype, seed=seed)
     from appo_core.rollout.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(model, max_model_len=max_model_len, dtype=dtype, seed=seed)
+    return TransformersEngine(
+        model, max_model_len=max_model_len, dtype=dtype, seed=seed, max_in_flight=settings.max_in_flight
+    )
