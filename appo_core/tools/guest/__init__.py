@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: standard library only, bind-mounted there as the package `guest`."""

@@ -1,0 +1,107 @@
+"""The sandlock sandbox: Landlock and seccomp, no namespaces, for machines (containers) that forbid bubblewrap.
+
+Each call is a new interpreter with a private folder. Covered: files, network, environment, address space, CPU,
+processes, file size, output, signals to others. Not covered: paths outside can be guessed at (not read), the
+number of running processes of the machine can be seen, and a start takes several times as long as with bubblewrap.
+"""
+
+import os
+import select
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from appo_core.tools.guest.isolation import MAX_PROCESSES, TMP_MB
+from appo_core.tools.guest.zygote import CAPTURE_BYTES, FLOOD_BYTES
+from appo_core.tools.sandbox import (
+    ENVIRONMENT,
+    GUEST_PACKAGE,
+    CallLimits,
+    Execution,
+    SandboxBrokenError,
+    SandboxUnavailableError,
+    interpreter_command,
+    readable_paths,
+)
+
+
+class SandlockWorker:
+    """Runs one call at a time in a sandlock process of its own."""
+
+    def __init__(self) -> None:
+        self._running: Any = None
+
+    def execute(self, code: str, limits: CallLimits) -> Execution:
+        """Run code in a fresh interpreter."""
+        with tempfile.TemporaryDirectory(prefix="appo-sandlock-") as folder:
+            source = Path(folder) / "code.py"
+            source.write_text(code, encoding="utf-8", errors="surrogatepass")
+            arguments = f"{str(source)!r}, {limits.memory_bytes}, {int(limits.timeout_s) + 2}"
+            launch = f"from guest.execute import main; main({arguments})"
+            sandbox = _sandbox(folder, limits)
+            try:
+                return self._run(sandbox, interpreter_command(GUEST_PACKAGE.parent, launch), limits.timeout_s)
+            except (OSError, RuntimeError) as error:
+                raise SandboxBrokenError(f"sandlock failed at a call ({error})") from error
+
+    def close(self) -> None:
+        """End the running call."""
+        if self._running is not None:
+            self._running.kill()
+
+    def _run(self, sandbox: Any, command: list[str], timeout_s: float) -> Execution:
+        from sandlock import StdioMode
+
+        deadline = time.monotonic() + timeout_s
+        with sandbox.popen(command, stdin=StdioMode.NULL, stdout=StdioMode.PIPED, stderr=StdioMode.PIPED) as process:
+            self._running = process
+            try:
+                streams = {process.stdout: bytearray(), process.stderr: bytearray()}
+                ended = _collect(streams, deadline)
+                if ended:
+                    process.kill()
+                result = process.wait()
+            finally:
+                self._running = None
+            out, err = (bytes(kept).decode(errors="replace") for kept in streams.values())
+        killed = result.signal is not None and result.signal > 0
+        return Execution(-result.signal if killed else result.exit_code, out, err, ended)
+
+
+def _sandbox(folder: str, limits: CallLimits) -> Any:
+    """A sandlock sandbox without network that reads the interpreter and writes its own folder."""
+    try:
+        import sandlock
+    except ImportError as error:
+        raise SandboxUnavailableError("sandlock is not installed (pip install sandlock)") from error
+    return sandlock.Sandbox(
+        fs_readable=[str(path) for path in (*readable_paths(), GUEST_PACKAGE.parent, "/dev/null", "/dev/urandom")],
+        fs_writable=[folder],
+        clean_env=True,
+        env=ENVIRONMENT | {"HOME": folder, "TMPDIR": folder},
+        cwd=folder,
+        max_memory=f"{limits.memory_bytes // 2**20 * 2}M",
+        max_processes=MAX_PROCESSES,
+        max_open_files=128,
+        max_disk=f"{TMP_MB}M",
+        no_coredump=True,
+    )
+
+
+def _collect(streams: dict[IO[bytes], bytearray], deadline: float) -> Any:
+    """Read both streams to their end; `timeout` or `flood` where that takes too long or too much."""
+    open_streams, seen = list(streams), 0
+    while open_streams:
+        if seen >= FLOOD_BYTES:
+            return "flood"
+        ready, _, _ = select.select(open_streams, [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return "timeout"
+        for stream in ready:
+            chunk = os.read(stream.fileno(), 65536)
+            seen += len(chunk)
+            streams[stream] += chunk[: max(0, CAPTURE_BYTES - len(streams[stream]))]
+            if not chunk:
+                open_streams.remove(stream)
+    return None
