@@ -1,0 +1,25 @@
+"""Flow: sharded checkpoint to Hugging Face model."""
+
+from prefect import flow
+
+from appo_core.config import MergeSettings
+from flows.common import Name, Ref, StoreUrl, finish, open_store, request
+from tasks.merge import STAGE, merge
+from tasks.stage import StageResult
+
+
+@flow(name="merge", flow_run_name="merge {name}")
+def merge_flow(
+    name: Name = "demo", settings: MergeSettings = MergeSettings(), checkpoint: Ref = None, store: StoreUrl = None
+) -> StageResult:
+    """Merge a sharded checkpoint into safetensors and verify it by its log-probs; publish model/<name>.
+
+    Args:
+        name: Name of the chain.
+        settings: Data type and accepted log-prob difference.
+        checkpoint: Checkpoint to merge; rl-checkpoint/<name>@latest by default.
+        store: Artifact store.
+    """
+    place = open_store(store)
+    inputs = {"checkpoint": checkpoint or f"rl-checkpoint/{name}@latest"}
+    return finish(place, STAGE, merge, request(STAGE, place, name, settings.model_dump(mode="json"), inputs))

@@ -1,0 +1,18 @@
+"""The data stage: rows loaded, repaired, decontaminated and checked, as four datasets."""
+
+from tasks.prefect_task import stage_task
+from tasks.stage import Output, Stage
+
+STAGE = Stage(
+    name="data",
+    version="1",
+    environment="orchestrator",
+    code=("appo_core.jobs.data", "appo_core.jobs.contract", "appo_core.data", "appo_core.demo"),
+    outputs=(
+        Output("sft", "dataset", "-sft", "sft", suites=("sft",), optional=True),
+        Output("corpus", "dataset", "-corpus", "corpus", optional=True),
+        Output("benchmarks", "dataset", "-benchmarks", "benchmarks", optional=True),
+        Output("rl", "dataset", "-rl", "rl", suites=("rl",)),
+    ),
+)
+data = stage_task(STAGE)
