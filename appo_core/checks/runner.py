@@ -26,7 +26,7 @@ def validate(name: str, table: pd.DataFrame, rules: Sequence[Rule]) -> tuple[Rul
     suite = gx.ExpectationSuite(name=name, expectations=expectations)
     formats = {"result_format": "COMPLETE", "unexpected_index_column_names": ["id"]}
     outcome = _batch(name, table).validate(suite, result_format=formats)
-    by_rule = {result.expectation_config.meta["rule"]: result for result in outcome.results}
+    by_rule = {_rule_of(result): result for result in outcome.results}
     return tuple(_verdict(rule, by_rule[rule.name]) for rule in rules)
 
 
@@ -38,6 +38,10 @@ def _batch(name: str, table: pd.DataFrame) -> "Batch":
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("tables").add_dataframe_asset(name)
     return asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
+
+
+def _rule_of(outcome: Any) -> str:
+    return str(outcome.expectation_config.meta["rule"])
 
 
 def _verdict(rule: Rule, outcome: Any) -> RuleResult:
