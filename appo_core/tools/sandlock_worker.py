@@ -7,10 +7,11 @@ number of running processes of the machine can be seen, and a start takes severa
 
 import os
 import select
+import signal
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from appo_core.tools.guest.isolation import MAX_PROCESSES, TMP_MB
 from appo_core.tools.guest.zygote import CAPTURE_BYTES, FLOOD_BYTES
@@ -24,6 +25,8 @@ from appo_core.tools.sandbox import (
     interpreter_command,
     readable_paths,
 )
+
+Ended = Literal["timeout", "flood"] | None
 
 
 class SandlockWorker:
@@ -58,15 +61,19 @@ class SandlockWorker:
             self._running = process
             try:
                 streams = {process.stdout: bytearray(), process.stderr: bytearray()}
-                ended = _collect(streams, deadline)
-                if ended:
-                    process.kill()
+                ended = _collect(process, streams, deadline)
                 result = process.wait()
             finally:
                 self._running = None
             out, err = (bytes(kept).decode(errors="replace") for kept in streams.values())
-        killed = result.signal is not None and result.signal > 0
-        return Execution(-result.signal if killed else result.exit_code, out, err, ended)
+        return Execution(_status(result), out, err, ended)
+
+
+def _status(result: Any) -> int:
+    """Exit code, or the negative signal; sandlock names no signal where it ended the process itself (memory)."""
+    if result.signal is not None and result.signal > 0:
+        return -int(result.signal)
+    return int(result.exit_code) if result.exit_code >= 0 else -signal.SIGKILL
 
 
 def _sandbox(folder: str, limits: CallLimits) -> Any:
@@ -89,19 +96,38 @@ def _sandbox(folder: str, limits: CallLimits) -> Any:
     )
 
 
-def _collect(streams: dict[IO[bytes], bytearray], deadline: float) -> Any:
-    """Read both streams to their end; `timeout` or `flood` where that takes too long or too much."""
-    open_streams, seen = list(streams), 0
-    while open_streams:
-        if seen >= FLOOD_BYTES:
-            return "flood"
-        ready, _, _ = select.select(open_streams, [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            return "timeout"
-        for stream in ready:
-            chunk = os.read(stream.fileno(), 65536)
-            seen += len(chunk)
-            streams[stream] += chunk[: max(0, CAPTURE_BYTES - len(streams[stream]))]
-            if not chunk:
-                open_streams.remove(stream)
-    return None
+def _collect(process: Any, streams: dict[IO[bytes], bytearray], deadline: float) -> Ended:
+    """Read both streams until the process ends; `timeout` or `flood` where that takes too long or too much."""
+    alive, seen = os.pidfd_open(process.pid), 0
+    try:
+        reading: list[Any] = [alive, *streams]
+        while seen < FLOOD_BYTES:
+            ready, _, _ = select.select(reading, [], [], max(0.0, deadline - time.monotonic()))
+            if not ready or alive in ready:
+                break
+            for stream in ready:
+                size = _read(stream, streams[stream])
+                seen += size
+                if not size:
+                    reading.remove(stream)
+    finally:
+        os.close(alive)
+    process.kill()
+    if seen >= FLOOD_BYTES:
+        return "flood"
+    _drain(streams)
+    return None if ready else "timeout"
+
+
+def _read(stream: IO[bytes], kept: bytearray) -> int:
+    """Keep what fits of what can be read now; returns how much was read, 0 at the end."""
+    chunk = os.read(stream.fileno(), 65536)
+    kept += chunk[: max(0, CAPTURE_BYTES - len(kept))]
+    return len(chunk)
+
+
+def _drain(streams: dict[IO[bytes], bytearray]) -> None:
+    """What is left in the pipes, without waiting for a process that escaped and holds one open."""
+    for stream, kept in streams.items():
+        while select.select([stream], [], [], 0)[0] and _read(stream, kept):
+            pass
