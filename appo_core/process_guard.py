@@ -98,9 +98,10 @@ class Guard:
                 return ORPHAN_GRACE_S
 
     def end(self, grace_s: float) -> None:
-        """SIGTERM to all descendants, SIGKILL after the grace, until none is left."""
+        """SIGTERM to all descendants (not with a grace of 0), SIGKILL after the grace, until none is left."""
         deadline = time.monotonic() + grace_s
-        _signal_all(descendants(os.getpid()), signal.SIGTERM)
+        if grace_s > 0:
+            _signal_all(descendants(os.getpid()), signal.SIGTERM)
         while alive := descendants(os.getpid()):
             if time.monotonic() >= deadline:
                 _signal_all(alive, signal.SIGKILL)

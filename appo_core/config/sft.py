@@ -22,10 +22,14 @@ class SftSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     packing: bool = False
     """Pack several conversations into one row without cross-attention."""
+    group_by_length: bool = False
+    """Batch conversations of like length: less padding and faster steps, in a less random order."""
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
     processes: PositiveInt = 1
     """Training processes (one per GPU)."""
+    cpu_threads: PositiveInt | None = None
+    """Threads of torch where there is no GPU; by default as many as OMP_NUM_THREADS says."""
     save_steps: PositiveInt = 2000
     """Checkpoint interval in optimiser steps; an interrupted run resumes from the last one."""
     seed: NonNegativeInt = 42

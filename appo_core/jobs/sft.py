@@ -15,6 +15,7 @@ from appo_core.sft.dataset import write_dataset
 from appo_core.sft.export import copy_tokenizer, move_weights, write_generation_config
 from appo_core.sft.launch import launch, prepare_environment
 from appo_core.sft.resume import fingerprint, prepare_run
+from appo_core.sft.rows import read_conversations
 from appo_core.sft.template import end_of_turn
 from appo_core.sft.train import check_loss
 
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def _load_tokenizer(model: Path) -> "PreTrainedTokenizerBase":
+def _require_model(model: Path) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         if not (model / name).is_file():
             raise JobError(f"input 'model': {model} has no {name}", remedy="give a Hugging Face model folder")
+
+
+def _load_tokenizer(model: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model, local_files_only=True)
@@ -56,6 +60,9 @@ def work(job: Job, reporter: Reporter) -> None:
     started = time.monotonic()
     settings = SftSettings.model_validate(job.settings)
     base, data = job.input("model"), job.input("data") / "train.jsonl"
+    _require_model(base)
+    for _ in read_conversations(data):  # a bad row is told at once, before slow libraries load
+        pass
     prepare_environment(job.work, settings.processes)
     tokenizer = _load_tokenizer(base)
     end_token = end_of_turn(tokenizer)
@@ -64,7 +71,10 @@ def work(job: Job, reporter: Reporter) -> None:
 
     import torch
 
-    arguments = training_arguments(settings, folders, rows, cuda=torch.cuda.is_available())
+    cuda = torch.cuda.is_available()
+    if settings.cpu_threads and not cuda:
+        torch.set_num_threads(settings.cpu_threads)
+    arguments = training_arguments(settings, folders, rows, cuda=cuda)
     digest = fingerprint(arguments, [folders.dataset / "train.jsonl", base / "config.json"])
     resumed = prepare_run(job.work, digest)
     reporter.log(f"{rows} conversations; " + (f"resuming from step {resumed}" if resumed else "starting"))

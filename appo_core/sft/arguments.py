@@ -59,6 +59,7 @@ def _optimisation(settings: SftSettings) -> dict[str, Any]:
         "lr_scheduler_type": settings.scheduler,
         "warmup_steps": settings.warmup_ratio,  # a fraction below 1 is a share of all steps
         "weight_decay": settings.weight_decay,
+        "train_sampling_strategy": "group_by_length" if settings.group_by_length else "random",
         "seed": settings.seed,
     }
 
@@ -71,7 +72,8 @@ def _saving(settings: SftSettings, rows: int) -> dict[str, Any]:
         "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
-        "include_num_input_tokens_seen": "non_padding",
+        # the block-diagonal mask of packed rows is no count of tokens
+        "include_num_input_tokens_seen": "all" if settings.packing else "non_padding",
     }
 
 

@@ -16,7 +16,7 @@ from appo_core.jobs.contract import EXIT_UNEXPECTED, JobError, Reporter
 from appo_core.sft.template import register
 
 
-def _provide_torchaudio() -> None:
+def provide_torchaudio() -> None:
     """LLaMA-Factory imports torchaudio and uses it for sound only; an empty module does where it is not installed."""
     if importlib.util.find_spec("torchaudio") is None:
         module = types.ModuleType("torchaudio")
@@ -54,7 +54,7 @@ def _progress_callback(reporter: Reporter) -> Any:
 
 def train(arguments: dict[str, Any], end_token: str, reporter: Reporter) -> None:
     """Run LLaMA-Factory's SFT with `arguments`, resuming from the last checkpoint in its output folder."""
-    _provide_torchaudio()
+    provide_torchaudio()
     import torch.distributed
     from llamafactory.hparams import get_train_args
     from llamafactory.train.callbacks import LogCallback
