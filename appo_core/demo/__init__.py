@@ -1,16 +1,20 @@
 """The demo world: everything the chain needs to run on a laptop, made deterministically from a seed."""
 
+import json
 import random
+import tempfile
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from appo_core.config.data import DemoSource
+from appo_core.config.rollout import SearchToolSettings
 from appo_core.demo.benchmarks import MINIATURES
 from appo_core.demo.plans import Search
 from appo_core.demo.questions import Kind, distinct_questions
 from appo_core.demo.rows import rl_row, sft_row
-from appo_core.demo.world import Fact, World, build_world
+from appo_core.demo.world import World, build_world
 
 HELD_OUT_SHARE = 0.35
 """Share of the facts that only validation and benchmarks ask about; the corpus holds them all."""
@@ -54,10 +58,13 @@ def _split(world: World, rng: random.Random) -> tuple[World, World]:
 
 
 def _search(world: World, results: int) -> Search:
-    from appo_core.tools.corpus import CorpusIndex
+    """The search tool that rollouts use, so that the cold start sees the very results they will."""
+    from appo_core.tools.corpus_search import CorpusSearch
 
-    index = CorpusIndex(world.corpus)
-    return lambda query: index.search_text(query, max_results=results)
+    with tempfile.TemporaryDirectory() as folder:
+        lines = (json.dumps(row) + "\n" for row in world.corpus)
+        (Path(folder) / "corpus.jsonl").write_text("".join(lines))
+        return CorpusSearch(Path(folder), SearchToolSettings(max_results=results)).search
 
 
 def _benchmarks(world: World, source: DemoSource, taken: set[str]) -> dict[str, list[dict[str, Any]]]:
@@ -71,4 +78,4 @@ def _benchmarks(world: World, source: DemoSource, taken: set[str]) -> dict[str, 
     return miniatures
 
 
-__all__ = ["DemoData", "Fact", "build"]
+__all__ = ["DemoData", "build"]

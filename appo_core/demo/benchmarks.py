@@ -23,15 +23,15 @@ def _aime25(index: int, question: Question) -> Row:
     return {"problem": question.text, "answer": int(question.answer), "id": str(index)}
 
 
-def _plain(index: int, question: Question) -> Row:
+def _plain(_index: int, question: Question) -> Row:
     return {"question": question.text, "answer": question.answer}
 
 
-def _listed(index: int, question: Question) -> Row:
+def _listed(_index: int, question: Question) -> Row:
     return {"question": question.text, "answer": [question.answer]}
 
 
-def _lower_case(index: int, question: Question) -> Row:
+def _lower_case(_index: int, question: Question) -> Row:
     return {"question": question.text, "answer": [question.answer.lower()]}
 
 
@@ -51,7 +51,7 @@ def _math(index: int, question: Question) -> Row:
     }
 
 
-def _webwalker(index: int, question: Question) -> Row:
+def _webwalker(_index: int, question: Question) -> Row:
     town = question.fact.town if question.fact else ""
     info = {
         "domain": "organization",

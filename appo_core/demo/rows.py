@@ -5,9 +5,9 @@ from typing import Any
 
 from appo_core.demo.plans import Search, flawed_plan, good_plan
 from appo_core.demo.questions import Question
+from appo_core.rollout.prompts import SYSTEM_PROMPTS
 
-SYSTEM_PROMPT = "Use <search> and <python>."
-"""Short on purpose: on a CPU every prompt token counts."""
+SYSTEM_PROMPT = SYSTEM_PROMPTS["demo"]
 
 
 def sft_row(index: int, question: Question, *, good: bool, search: Search, rng: random.Random) -> dict[str, Any]:

@@ -41,7 +41,7 @@ SYSTEM_PROMPTS: dict[str, str] = {
         "每次调用后停下，工具的输出会出现在 <result> 与 </result> 之间，然后继续推理；不要自己编写输出。"
         "确定之后，只写一个答案块，把准确的最终结果放进方框：<answer> \\[ \\boxed{最终结果} \\] </answer>。"
     ),
-    "demo": "Use <search> and <python>; put the final answer in <answer> \\boxed{}.",
+    "demo": "Use <search> and <python>.",
 }  # fmt: skip
 """System prompt by name."""
 

@@ -81,13 +81,17 @@ class CorpusSearch:
         terms = [search_terms(f"{document.get('title', '')} {document['text']}") or [""] for document in documents]
         self._index.index(terms, show_progress=False)
 
-    async def call(self, argument: str) -> ToolOutcome:
-        """The best documents for a query; ties go to the earlier document."""
-        terms = [term for term in search_terms(argument) if term in self._index.vocab_dict]
+    def search(self, query: str) -> str:
+        """The best documents for a query as result text; ties go to the earlier document."""
+        terms = [term for term in search_terms(query) if term in self._index.vocab_dict]
         scores = self._index.get_scores(terms) if terms else np.zeros(len(self._texts))
         best = np.argsort(-scores, kind="stable")[: 2 * self._settings.max_results]
         snippets = (self._texts[at] for at in best if scores[at] > 0)
-        return ToolOutcome(format_results(snippets, self._settings.max_results, self._settings.max_result_chars))
+        return format_results(snippets, self._settings.max_results, self._settings.max_result_chars)
+
+    async def call(self, argument: str) -> ToolOutcome:
+        """Search for the text between the tags."""
+        return ToolOutcome(self.search(argument))
 
     async def close(self) -> None:
         """Nothing is held."""

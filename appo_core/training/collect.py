@@ -1,0 +1,73 @@
+"""Rollouts with rewards: the asynchronous side of a training step."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appo_core.config.rl import RewardSettings
+from appo_core.config.rollout import SamplingSettings
+from appo_core.rewards import RewardResult, score_response
+from appo_core.rollout.codec import Codec
+from appo_core.rollout.runner import RolloutRunner
+from appo_core.rollout.types import Finish, Trajectory
+from appo_core.training.experience import Scored
+from appo_core.training.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Scored trajectories in the order asked for, and those left out."""
+
+    rows: list[Scored]
+    left_out: int
+    """Failed trajectories and rewards without a verdict: never scored 0."""
+    trajectories: list[Trajectory]
+    """All of them, for accounting."""
+
+
+class Collector:
+    """Runs trajectories and scores each as soon as it ends, while others still run."""
+
+    def __init__(self, runner: RolloutRunner, codec: Codec, reward: RewardSettings) -> None:
+        self.runner, self.codec, self.reward = runner, codec, reward
+
+    async def collect(
+        self,
+        starts: Sequence[Trajectory],
+        golds: dict[str, str],
+        *,
+        seed: int,
+        sampling: SamplingSettings | None = None,
+    ) -> Collected:
+        """Run `starts` and score them against the gold answer of their group."""
+        scoring: dict[str, asyncio.Task[RewardResult]] = {}
+
+        def score_soon(done: Trajectory) -> None:
+            if done.finish is not Finish.FAILED:
+                text = self.codec.decode(done.response_ids)
+                scoring[done.uid] = asyncio.create_task(
+                    asyncio.to_thread(score_response, text, golds[done.group], self.reward)
+                )
+
+        trajectories = await self.runner.run(starts, score_soon, sampling=sampling, seed=seed)
+        rewards = {uid: await task for uid, task in scoring.items()}
+        rows = [
+            Scored(trajectory, rewards[trajectory.uid])
+            for trajectory in trajectories
+            if trajectory.uid in rewards and rewards[trajectory.uid].decided and any(trajectory.mask)
+        ]
+        return Collected(rows, len(trajectories) - len(rows), trajectories)
+
+
+def prompt_starts(prompts: Sequence[Prompt], count: int, step: int) -> list[Trajectory]:
+    """`count` bare starts per prompt; uids are unique in a run."""
+    return [
+        Trajectory(uid=f"{step}/{place}/{prompt.uid}/{number}", group=f"{place}/{prompt.uid}", prompt_ids=prompt.ids)
+        for place, prompt in enumerate(prompts)
+        for number in range(count)
+    ]
+
+
+def group_golds(prompts: Sequence[Prompt]) -> dict[str, str]:
+    """Gold answer by group, named as in `prompt_starts`."""
+    return {f"{place}/{prompt.uid}": prompt.gold for place, prompt in enumerate(prompts)}

@@ -1,0 +1,61 @@
+"""RL prompts from Parquet, and which of them a step takes."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from appo_core.config.rollout import LoopLimits, PromptSettings
+from appo_core.jobs.contract import JobError
+from appo_core.rollout.codec import Codec
+from appo_core.rollout.prompts import system_prompt
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question with its encoded prompt and its gold answer."""
+
+    uid: str
+    question: str
+    gold: str
+    source: str
+    ids: list[int]
+
+
+def load_prompts(path: Path, codec: Codec, settings: PromptSettings, limits: LoopLimits) -> list[Prompt]:
+    """The prompts of one Parquet file.
+
+    Raises:
+        JobError: a prompt longer than `limits.max_prompt_tokens`, or a file without rows.
+    """
+    prompts = []
+    for row in pq.read_table(path).to_pylist():
+        messages = {message["role"]: message["content"] for message in row["prompt"]}
+        info = row["extra_info"]
+        uid = f"{info['split']}-{info['index']}"
+        ids = codec.prompt_ids(system_prompt(settings, messages.get("system")), messages["user"])
+        if len(ids) > limits.max_prompt_tokens:
+            raise JobError(
+                f"{path.name}: row {uid}: prompt has {len(ids)} tokens, more than limits.max_prompt_tokens "
+                f"({limits.max_prompt_tokens})",
+                remedy="raise the limit or drop the row",
+            )
+        prompts.append(Prompt(uid, messages["user"], row["reward_model"]["ground_truth"], row["data_source"], ids))
+    if not prompts:
+        raise JobError(f"{path.name} has no rows", remedy="check the data stage")
+    return prompts
+
+
+def step_prompts(prompts: list[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
+    """The prompts of one step: epochs of seeded permutations, cut into batches across epoch borders.
+
+    A pure function of its arguments, so that a resumed run needs no sampler state.
+    """
+    chosen: list[Prompt] = []
+    position = step * count
+    while len(chosen) < count:
+        epoch, offset = divmod(position + len(chosen), len(prompts))
+        order = random.Random(f"{seed}/{epoch}").sample(range(len(prompts)), len(prompts))
+        chosen += [prompts[index] for index in order[offset : offset + count - len(chosen)]]
+    return chosen
