@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import fsspec
 
+from appo_core.data.faults import one_line_faults
 from appo_core.data.readers import Row, read_jsonl
 from appo_core.evaluation.benchmarks import REGISTRY, parse_questions
 from appo_core.jobs.contract import JobError
@@ -39,8 +40,9 @@ def read_benchmarks(root: str) -> dict[str, list[Row]]:
 
 def _locate(root: str) -> dict[str, str]:
     """Benchmark -> file. Names are compared without case; `test.jsonl` in the benchmark's own folder also counts."""
-    filesystem, path = fsspec.core.url_to_fs(root)
-    listing = {found[len(path) :].strip("/").lower(): found for found in filesystem.find(path, maxdepth=2)}
+    with one_line_faults(root):
+        filesystem, path = fsspec.core.url_to_fs(root)
+        listing = {found[len(path) :].strip("/").lower(): found for found in filesystem.find(path, maxdepth=2)}
     located = {}
     for name in REGISTRY:
         stems = (f"{name}.jsonl", f"{name}/test.jsonl")

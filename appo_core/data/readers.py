@@ -1,39 +1,23 @@
 """Readers for local and remote files (fsspec URLs, gzip by name); every fault is one line with a remedy."""
 
-import gzip
 import io
 import json
-import zlib
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from appo_core.jobs.contract import EXIT_TRANSIENT, JobError
+from appo_core.data.faults import one_line_faults
+from appo_core.jobs.contract import JobError
 
 Row = dict[str, Any]
 
 
 def read_bytes(url: str) -> bytes:
     """A file's decompressed bytes; raises `JobError` when it is missing, unreadable or corrupt."""
-    try:
-        with fsspec.open(url, "rb", compression="infer") as file:
-            return file.read()
-    except FileNotFoundError as error:
-        raise JobError(f"{url}: no such file", remedy="correct the path in data.source") from error
-    except IsADirectoryError as error:
-        raise JobError(f"{url}: a folder, not a file", remedy="name the file in data.source") from error
-    except PermissionError as error:
-        raise JobError(f"{url}: no permission to read", remedy="check its rights or the store's credentials") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise JobError(f"{url}: corrupt gzip file ({error})", remedy="fetch or compress it again") from error
-    except (ValueError, ImportError) as error:
-        raise JobError(f"{url}: {error}", remedy="use a path or an installed fsspec protocol (file, s3)") from error
-    except OSError as error:
-        raise JobError(
-            f"{url}: cannot be read ({error})", remedy="check that the store is reachable", exit_code=EXIT_TRANSIENT
-        ) from error
+    with one_line_faults(url), fsspec.open(url, "rb", compression="infer") as file:
+        return bytes(file.read())
 
 
 def read_jsonl(url: str, *, limit: int | None = None) -> list[Row]:

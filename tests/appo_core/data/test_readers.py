@@ -1,12 +1,16 @@
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
+from appo_core.data.benchmarks import read_benchmarks
 from appo_core.data.readers import read_json_object, read_jsonl, read_parquet
-from appo_core.jobs.contract import JobError
+from appo_core.jobs.contract import EXIT_BAD_INPUT, EXIT_TRANSIENT, JobError
+from tests.s3_server import S3Server
 
 
 def _fault(path: Path, content: bytes) -> str:
@@ -61,3 +65,43 @@ def test_parquet_faults(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="holds no rows"):
         read_parquet(str(file), columns=("prompt",))
     assert read_parquet(str(file), columns=("prompt",), may_be_empty=True) == []
+
+
+@pytest.fixture
+def fresh_s3() -> Iterator[None]:
+    """No file system that was made for other credentials, before and after."""
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def _point_to(monkeypatch: pytest.MonkeyPatch, server: S3Server, **changes: str) -> None:
+    for name, value in (server.environment | changes).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_s3")
+def test_files_on_s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    _point_to(monkeypatch, s3_server)
+    filesystem = s3fs.S3FileSystem(skip_instance_cache=True, **s3_server.options)
+    filesystem.pipe_file(f"{s3_server.url}/in/gaia.jsonl.gz", gzip.compress(b'{"Question": "a", "answer": "b"}\n'))
+    assert read_jsonl(f"{s3_server.url}/in/gaia.jsonl.gz") == [{"Question": "a", "answer": "b"}]
+    assert list(read_benchmarks(f"{s3_server.url}/in")) == ["gaia"]
+    with pytest.raises(JobError, match="no such file"):
+        read_jsonl(f"{s3_server.url}/none.jsonl")
+
+
+@pytest.mark.usefixtures("fresh_s3")
+def test_an_unreachable_store_may_pass_and_missing_credentials_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = S3Server("http://127.0.0.1:9", "bucket")
+    _point_to(monkeypatch, nowhere, AWS_MAX_ATTEMPTS="1")
+    with pytest.raises(JobError, match="not reachable") as caught:
+        read_jsonl("s3://bucket/a.jsonl")
+    assert caught.value.exit_code == EXIT_TRANSIENT
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(JobError, match="no credentials") as caught:
+        read_benchmarks("s3://bucket/benchmarks")
+    assert caught.value.exit_code == EXIT_BAD_INPUT
