@@ -113,8 +113,8 @@ class HttpEngine:
         return "stop", found
 
     def _ends_with_eos(self, choice: dict[str, Any]) -> bool:
-        ids = choice.get("token_ids") or ()
-        return bool(ids) and ids[-1] == self._codec.eos_id
+        ids: list[int] = choice.get("token_ids") or []
+        return ids[-1:] == [self._codec.eos_id]
 
     def _ids(self, choice: dict[str, Any], finish: str) -> list[int]:
         if choice.get("token_ids"):

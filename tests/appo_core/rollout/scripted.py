@@ -36,8 +36,14 @@ class ScriptedEngine:
             ids.append(token)
             found = next((stop for stop in sampling.stop if stop in self.codec.decode(ids)), None)
             if found is not None:
+                self._keep_rest(full[len(ids) : -1])
                 return self._generation(ids, "stop", found)
         return self._generation(ids, "eos" if ids[-1] == self.codec.eos_id else "length", None)
+
+    def _keep_rest(self, ids: list[int]) -> None:
+        """A model that is stopped within a turn writes the rest of it when asked again."""
+        if ids:
+            self.turns.insert(0, self.codec.decode(ids))
 
     def _generation(self, ids: list[int], finish: Any, stop: str | None) -> Generation:
         return Generation(ids, [-0.5 - 0.01 * token for token in ids], finish, stop, self.version, cached_tokens=1)

@@ -206,7 +206,9 @@ def _rest(codec: Codec, origin: Trajectory, split: int) -> tuple[list[str], list
         for end, following in zip(ends, [*ends[1:], len(origin) - 1], strict=True)
     ]
     turns = [
-        codec.decode(origin.response_ids[max(first, split + 1) : last]) for first, last in bounds if last > split + 1
+        codec.decode(origin.response_ids[max(first, split + 1) : last])
+        for first, last in bounds
+        if last > split + 1 or last == len(origin) - 1
     ]
     outputs = {call.tool: [call.output] for call in origin.tool_calls if call.end > split + 1}
     return turns, outputs.get("search", []), outputs.get("python", [])

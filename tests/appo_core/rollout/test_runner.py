@@ -20,6 +20,7 @@ class GatedEngine(ScriptedEngine):
     def __init__(self, codec: Codec) -> None:
         super().__init__(codec, [])
         self.gate = asyncio.Event()
+        self.full = asyncio.Event()
         self.held = 0
         self.most = 0
         self.cancelled = 0
@@ -27,6 +28,8 @@ class GatedEngine(ScriptedEngine):
     async def generate(self, prompt_ids: Sequence[int], sampling: SamplingParams) -> Generation:
         self.held += 1
         self.most = max(self.most, self.held)
+        if self.held == 4:
+            self.full.set()
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
@@ -60,8 +63,7 @@ async def test_results_come_in_order_and_the_bound_holds(codec: Codec) -> None:
     running = asyncio.create_task(
         _runner(codec, engine).run(_starts(codec, 10), on_done=lambda done: seen.append(done.uid))
     )
-    while engine.held < 4:
-        await asyncio.sleep(0)
+    await engine.full.wait()
     engine.gate.set()
     done = await running
     assert engine.most == 4
@@ -74,8 +76,7 @@ async def test_results_come_in_order_and_the_bound_holds(codec: Codec) -> None:
 async def test_cancelling_reaches_every_request(codec: Codec) -> None:
     engine = GatedEngine(codec)
     running = asyncio.create_task(_runner(codec, engine).run(_starts(codec, 10)))
-    while engine.held < 4:
-        await asyncio.sleep(0)
+    await engine.full.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
