@@ -20,6 +20,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MAX_PARTS = 9000
+_RETRIES = {"mode": "standard", "total_max_attempts": 3}
+"""Of one request, with growing pauses; s3fs repeats the whole call once more, for bodies cut short."""
 _WINDOW = 4
 """Parts of one file that are on their way at the same time."""
 
@@ -36,7 +38,8 @@ class S3Backend(Backend):
     def read(self, key: str) -> bytes:
         """All bytes of an object."""
         with self._faults():
-            return self._files().cat_file(f"{self.bucket}/{self._key(key)}")
+            # max_concurrency 1: otherwise s3fs asks for the size first, and a refused HEAD has no error code
+            return self._files().cat_file(f"{self.bucket}/{self._key(key)}", max_concurrency=1)
 
     def read_tagged(self, key: str) -> Tagged:
         """Bytes and ETag; the tag is read first, so a change in between makes the swap fail."""
@@ -147,6 +150,7 @@ class S3Backend(Backend):
         """This process's own client: one taken over by fork() would wait for a thread that is not there."""
         if self._fs is None or self._process != os.getpid():
             self._fs = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False, **self._options)
+            self._fs.retries = 2
             self._process = os.getpid()
         return self._fs
 
@@ -180,7 +184,7 @@ def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
         or os.environ.get("AWS_ENDPOINT_URL_S3")
         or os.environ.get("AWS_ENDPOINT_URL")
     )
-    config: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 1}}
+    config: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 30, "retries": _RETRIES}
     if endpoint:
         config["s3"] = {"addressing_style": "path"}  # servers of one's own rarely have a DNS name per bucket
     config |= options.get("config_kwargs") or {}
