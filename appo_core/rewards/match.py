@@ -16,8 +16,10 @@ Method = Literal["exact", "numeric", "option", "symbolic", "timeout", "unreadabl
 LONGEST_EXPRESSION = 1000
 """Characters; a longer answer is not compared symbolically."""
 
-_NO_MATH = re.compile(r"[^\W\d_]{4,}")
-_LATEX_WORD = re.compile(r"\\[a-zA-Z]+|\b(?:sqrt|infty|frac|log|sin|cos|tan|cot|sec|csc|exp|arcsin|arccos|arctan)\b")
+_NO_MATH = re.compile(r"[^\W\d_]{3,}|\d(?:st|nd|rd|th)\b")
+_LATEX_WORD = re.compile(
+    r"\\(?:begin|end)\{[^}]*\}|\\[a-zA-Z]+|\b(?:sqrt|infty|frac|log|sin|cos|tan|cot|sec|csc|exp|arcsin|arccos|arctan)\b"
+)
 _MATH_MARK = re.compile(r"[\d\\^=+*<>|]|^.$")
 
 
@@ -57,7 +59,6 @@ def infer_kind(gold: str) -> Kind:
     return "math" if not words and _MATH_MARK.search(gold.strip()) else "qa"
 
 
-@lru_cache(maxsize=65536)
 def _match_one(prediction: str, gold: str, kind: Kind) -> Verdict:
     if not prediction.strip():
         return Verdict(False, 0.0, "empty")
@@ -87,7 +88,25 @@ def _quick_verdict(prediction: str, gold: str) -> tuple[bool, Method] | None:
 def _symbolic(prediction: str, gold: str, f1: float) -> Verdict:
     if max(len(prediction), len(gold)) > LONGEST_EXPRESSION:
         return Verdict(False, f1, "too_long")
-    outcome = shared_pool().compare(prediction.strip().strip("$"), gold.strip().strip("$"))
-    if outcome in ("timeout", "unreadable"):
-        return Verdict(False, f1, outcome)
-    return Verdict(outcome == "equal", f1, "symbolic")
+    try:
+        equal = _symbolically_equal(prediction.strip().strip("$"), gold.strip().strip("$"))
+    except _UndecidedError as error:
+        return Verdict(False, f1, error.outcome)
+    return Verdict(equal, f1, "symbolic")
+
+
+class _UndecidedError(Exception):
+    """No verdict; an exception, so that it is not remembered."""
+
+    def __init__(self, outcome: Literal["timeout", "unreadable"]) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+@lru_cache(maxsize=16384)
+def _symbolically_equal(prediction: str, gold: str) -> bool:
+    """The pool's verdict, remembered: the rollouts of one prompt often give the same answer."""
+    outcome = shared_pool().compare(prediction, gold)
+    if outcome == "timeout" or outcome == "unreadable":
+        raise _UndecidedError(outcome)
+    return outcome == "equal"

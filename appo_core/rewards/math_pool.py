@@ -8,6 +8,7 @@ import atexit
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ Outcome = Literal["equal", "different", "timeout", "unreadable"]
 """`timeout`: no verdict within the limit; `unreadable`: memory ran out or the worker crashed. Neither means wrong."""
 
 COMPARE_TIMEOUT_S = 5.0
+"""CPU seconds of one comparison."""
 WORKERS = 2
 
 
@@ -26,7 +28,7 @@ class MathVerifyMissingError(RuntimeError):
 
 
 class MathPool:
-    """At most `workers` symbolic comparisons at a time, each at most `timeout_s` seconds."""
+    """At most `workers` symbolic comparisons at a time, each at most `timeout_s` CPU seconds."""
 
     def __init__(self, workers: int = WORKERS, timeout_s: float = COMPARE_TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
@@ -87,10 +89,9 @@ class MathPool:
         if answer:
             verdict = json.loads(answer)
             return "unreadable" if verdict is None else "equal" if verdict else "different"
-        return "timeout" if -worker.wait() == _SIGALRM else "unreadable"
+        return "timeout" if -worker.wait() in (signal.SIGALRM, signal.SIGPROF) else "unreadable"
 
 
-_SIGALRM = 14
 _shared: MathPool | None = None
 _shared_lock = threading.Lock()
 

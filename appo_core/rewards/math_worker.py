@@ -1,8 +1,9 @@
 r"""A process that compares two mathematical answers symbolically; started and fed by `math_pool`.
 
-Reads JSON lines `[prediction, gold]`, writes JSON lines `true`, `false` or `null` (undecided). An interval timer with
-its default action ends the whole process when one comparison takes too long, also inside C code and also when the
-parent is gone; an address-space limit bounds what a hostile expression can take.
+Reads JSON lines `[prediction, gold]`, writes JSON lines `true`, `false` or `null` (undecided). Interval timers with
+their default action end the whole process when one comparison takes too long, also inside C code and also when the
+parent is gone: in CPU seconds, so that a busy machine changes no verdict, and more loosely in wall-clock seconds.
+An address-space limit bounds what a hostile expression can take.
 """
 
 import json
@@ -12,6 +13,7 @@ import sys
 from typing import Any
 
 ADDRESS_SPACE_BYTES = 3 * 2**30
+WALL_CLOCK_FACTOR = 6
 
 
 def main() -> None:
@@ -24,8 +26,10 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_REAL, limit_s)
+        signal.setitimer(signal.ITIMER_PROF, limit_s)
+        signal.setitimer(signal.ITIMER_REAL, WALL_CLOCK_FACTOR * limit_s)
         verdict = compare(*json.loads(line))
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         print(json.dumps(verdict), file=answers, flush=True)
 

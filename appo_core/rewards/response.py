@@ -18,7 +18,9 @@ TOOL_TAGS = ("search", "python")
 
 def own_text(response: str) -> str:
     """The response with the content of tool results and of Python calls blanked; the tags stay."""
-    return _PYTHON.sub(r"\1\3", _RESULT.sub(r"\1\3", response))
+    if "<result>" in response:
+        response = _RESULT.sub(r"\1\3", response)
+    return _PYTHON.sub(r"\1\3", response) if "<python>" in response else response
 
 
 def format_fault(response: str, scoring: Scoring = "corrected") -> str | None:

@@ -13,6 +13,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _DASHES = str.maketrans({"‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "−": "-", "’": "'", "‘": "'"})
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
+_PUNCTUATION_OR_FOREIGN = re.compile(rf"[{re.escape(string.punctuation)}]|[^\x00-\x7f]")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[-,;](?=\d)")
 _KEPT_MARK = re.compile(r"(?<=\d)[./:](?=\d)|(?<![\w)])\.(?=\d)|(?<![\w).])[-](?=\.?\d)")
 LATEX_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|operatorname)\s*\{([^{}]*)\}")
@@ -33,8 +34,15 @@ def answer_tokens(text: str) -> list[str]:
     text = _THOUSANDS.sub(lambda found: found.group().replace(",", ""), text)
     text = _BETWEEN_DIGITS.sub(" ", text)
     kept = {found.start() for found in _KEPT_MARK.finditer(text)}
-    plain = "".join(char for at, char in enumerate(text) if at in kept or char not in string.punctuation)
+    plain = _PUNCTUATION_OR_FOREIGN.sub(lambda found: _kept(found, kept), text)
     return _ARTICLES.sub(" ", plain).split() or plain.split()
+
+
+def _kept(found: re.Match[str], kept: set[int]) -> str:
+    """The character, or nothing for punctuation (Unicode category P, every ASCII mark) that is not to be kept."""
+    char = found.group()
+    dropped = char.isascii() or unicodedata.category(char).startswith("P")
+    return "" if dropped and found.start() not in kept else char
 
 
 def token_f1(prediction: Sequence[str], gold: Sequence[str]) -> float:
