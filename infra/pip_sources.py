@@ -1,10 +1,10 @@
 """Where this machine's pip finds packages, as arguments for uv, which does not read pip's configuration."""
 
 import ast
-import os
+import importlib.util
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 _SCOPES = (":env:", "install", "global")
@@ -65,11 +65,20 @@ def parse(listing: str) -> PackageSources:
     )
 
 
-def read(environment: Mapping[str, str] = os.environ) -> PackageSources:
-    """Sources that the running interpreter's pip is configured with; none when it has no pip."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(environment))
-    return parse(result.stdout)
+def pip_command() -> list[str] | None:
+    """The running interpreter's pip, else the one on the path, else None."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    program = shutil.which("pip3") or shutil.which("pip")
+    return [program] if program else None
+
+
+def read() -> PackageSources:
+    """Sources that this machine's pip is configured with, in files or by PIP_ variables; none when there is no pip."""
+    pip = pip_command()
+    if pip is None:
+        return PackageSources()
+    return parse(subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False).stdout)
 
 
 def _unquote(value: str) -> str:

@@ -74,8 +74,10 @@ def _create(name: str, uv: Uv, root: Path) -> None:
     wanted = ".".join(map(str, PYTHON_VERSION))
     interpreter = sys.executable if sys.version_info[:2] == PYTHON_VERSION else wanted
     folder = environments.folder(name, root)
+    if folder.exists():  # uv refuses to clear what an interrupted set-up left without pyvenv.cfg
+        shutil.rmtree(folder)
     try:
-        uv.run("venv", "--clear", "--quiet", "--python", interpreter, str(folder), quiet=True)
+        uv.run("venv", "--quiet", "--python", interpreter, str(folder), quiet=True)
     except subprocess.CalledProcessError as error:
         said = " ".join(error.stderr.split())
         raise SetupError(f"no Python {wanted} for {folder} ({said})", f"install Python {wanted}") from error
@@ -87,7 +89,7 @@ def _sync(name: str, uv: Uv, root: Path) -> bool:
     interpreter = ["--python", str(environments.python(name, root))]
     checks = ["--require-hashes", "--no-build", "--compile-bytecode"]
     try:
-        uv.run("pip", "sync", *interpreter, *checks, *source_arguments(lock, uv, interpreter), str(lock))
+        uv.follow("pip", "sync", *interpreter, *checks, *source_arguments(lock, uv, interpreter), str(lock))
     except subprocess.CalledProcessError:
         return False
     return True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from appo_core.environments import ROOT
 from infra.console import SetupError, timed
-from infra.pip_sources import PackageSources
+from infra.pip_sources import PackageSources, pip_command
 
 _LOCK = "infra/environments/uv.lock"
 
@@ -25,6 +25,16 @@ class Uv:
         """Run a uv command; raises `CalledProcessError` with uv's own words in `stderr` when `quiet`."""
         command = [str(self.program), *arguments]
         subprocess.run(command, check=True, env=self.environment, capture_output=quiet, text=True)
+
+    def follow(self, *arguments: str) -> None:
+        """Run a uv command, passing on what it reports except its list of packages; raises `CalledProcessError`."""
+        command = [str(self.program), *arguments]
+        with subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, text=True) as process:
+            for line in process.stderr or ():
+                if not line.startswith((" + ", " - ", " ~ ")):
+                    print(f"        {line}", end="", file=sys.stderr, flush=True)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
 
     def succeeds(self, *arguments: str) -> bool:
         """Whether a uv command ends well; its output is dropped."""
@@ -49,10 +59,11 @@ def get_uv(sources: PackageSources, root: Path = ROOT) -> Uv:
 def _install(home: Path, lock: Path) -> None:
     # --target needs neither ensurepip nor an unmanaged interpreter, which Debian's python3 lacks.
     options = ["--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--upgrade", "--target", str(home)]
-    command = [sys.executable, "-m", "pip", "install", *options, "-r", str(lock)]
-    environment = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    if subprocess.run([*command[:3], "--version"], check=False, capture_output=True).returncode:
+    pip = pip_command()
+    if pip is None:
         raise SetupError(f"{sys.executable} has no pip", "install it (Debian, Ubuntu: apt-get install python3-pip)")
+    command = [*pip, "install", *options, "-r", str(lock)]
+    environment = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     result = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     if result.returncode:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
