@@ -10,7 +10,6 @@ from typing import Literal
 Scoring = Literal["corrected", "reference"]
 
 _RESULT = re.compile(r"(</(?:python|search)>\s*<result>)(.*?)(</result>|\Z)", re.DOTALL)
-_PYTHON = re.compile(r"(<python>)((?:(?!<python>).)*?)(</python>)", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 TOOL_TAGS = ("search", "python")
@@ -18,9 +17,14 @@ TOOL_TAGS = ("search", "python")
 
 def own_text(response: str) -> str:
     """The response with the content of tool results and of Python calls blanked; the tags stay."""
-    if "<result>" in response:
-        response = _RESULT.sub(r"\1\3", response)
-    return _PYTHON.sub(r"\1\3", response) if "<python>" in response else response
+    parts = _RESULT.sub(r"\1\3", response).split("</python>")
+    return "</python>".join([*(_before_source(part) for part in parts[:-1]), parts[-1]])
+
+
+def _before_source(part: str) -> str:
+    """Text up to and including the last `<python>`, which opens the call that ends behind it."""
+    at = part.rfind("<python>")
+    return part if at < 0 else part[: at + len("<python>")]
 
 
 def format_fault(response: str, scoring: Scoring = "corrected") -> str | None:
