@@ -29,6 +29,5 @@ def base_model_flow(
     place = open_store(store)
     texts = {"data": data or f"dataset/{name}-sft@latest", "corpus": corpus or f"dataset/{name}-corpus@latest"}
     inputs = texts if isinstance(settings, TinyModel) else {}
-    sources = model_sources(settings)
-    wanted = request(STAGE, place, name, settings.model_dump(mode="json"), inputs, sources=sources)
+    wanted = request(STAGE, place, name, settings.model_dump(mode="json"), inputs, also=model_sources(settings))
     return finish(place, STAGE, base_model, wanted)

@@ -1,5 +1,6 @@
 """What all flows share: the store, references with defaults, and a note of the result for whoever called."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from prefect.runtime import flow_run
@@ -35,11 +36,11 @@ def request(
     settings: dict[str, object],
     inputs: dict[str, str],
     *,
-    sources: dict[str, str] | None = None,
+    also: Mapping[str, object] | None = None,
 ) -> StageRequest:
     """A pinned request; raises `StageError` for an input that is not in the store."""
     try:
-        return prepare(stage, store, name=name, settings=settings, inputs=inputs, sources=sources)
+        return prepare(stage, store, name=name, settings=settings, inputs=inputs, also=also)
     except StoreError as error:
         raise StageError.of(error) from None
 
@@ -62,3 +63,11 @@ def report(store: Store, result: StageResult) -> StageResult:
     if flow_run.id:
         post(store, str(flow_run.id), RESULT, result.model_dump(mode="json"))
     return result
+
+
+def pin(store: Store, ref: str) -> str:
+    """A reference with its version; raises `StageError` when it is not in the store."""
+    try:
+        return str(store.find(ref).ref)
+    except StoreError as error:
+        raise StageError.of(error) from None

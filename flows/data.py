@@ -19,5 +19,5 @@ def data_flow(name: Name = "demo", settings: DataSettings = DataSettings(), stor
         store: Artifact store.
     """
     place = open_store(store)
-    wanted = request(STAGE, place, name, settings.model_dump(mode="json"), {}, sources=data_sources(settings))
+    wanted = request(STAGE, place, name, settings.model_dump(mode="json"), {}, also=data_sources(settings))
     return finish(place, STAGE, data, wanted)

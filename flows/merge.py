@@ -3,14 +3,18 @@
 from prefect import flow
 
 from appo_core.config import MergeSettings
-from flows.common import Name, Ref, StoreUrl, finish, open_store, request
+from flows.common import Name, Ref, StoreUrl, existing, finish, open_store, request
 from tasks.merge import STAGE, merge
 from tasks.stage import StageResult
 
 
 @flow(name="merge", flow_run_name="merge {name}")
 def merge_flow(
-    name: Name = "demo", settings: MergeSettings = MergeSettings(), checkpoint: Ref = None, store: StoreUrl = None
+    name: Name = "demo",
+    settings: MergeSettings = MergeSettings(),
+    checkpoint: Ref = None,
+    reference: Ref = None,
+    store: StoreUrl = None,
 ) -> StageResult:
     """Merge a sharded checkpoint into safetensors and verify it by its log-probs; publish model/<name>.
 
@@ -18,8 +22,10 @@ def merge_flow(
         name: Name of the chain.
         settings: Data type and accepted log-prob difference.
         checkpoint: Checkpoint to merge; rl-checkpoint/<name>@latest by default.
+        reference: Model that the merged one must equal in names, shapes and token ids; sft-model/<name>@latest.
         store: Artifact store.
     """
     place = open_store(store)
     inputs = {"checkpoint": checkpoint or f"rl-checkpoint/{name}@latest"}
-    return finish(place, STAGE, merge, request(STAGE, place, name, settings.model_dump(mode="json"), inputs))
+    like = {"reference": reference} if reference else existing(place, {"reference": f"sft-model/{name}@latest"})
+    return finish(place, STAGE, merge, request(STAGE, place, name, settings.model_dump(mode="json"), inputs | like))

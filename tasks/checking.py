@@ -19,7 +19,8 @@ def _rl(job: Job) -> Context:
 
 def _model(job: Job) -> Context:
     """A model is compared with the one it was trained from, and its data type with the settings."""
-    reference = {"reference": job.inputs["model"]} if "model" in job.inputs else {}
+    origin = job.inputs.get("model") or job.inputs.get("reference")
+    reference = {"reference": origin} if origin else {}
     return reference | ({"dtype": job.settings["dtype"]} if "dtype" in job.settings else {})
 
 

@@ -1,7 +1,4 @@
-"""Small notes between flow runs on different machines, kept in the store: results, endpoints, leases.
-
-A note is `runs/<flow run id>/<name>/<number>.json`; each post is a new number, so that a reader sees whole notes only.
-"""
+"""Small notes between flow runs on different machines, kept in the store: results, endpoints, leases."""
 
 import json
 from typing import Any
@@ -10,37 +7,43 @@ from uuid import uuid4
 from appo_core.artifacts import Store
 
 RESULT, ENDPOINT, LEASE = "result", "endpoint", "lease"
+_TOKEN = "_token"  # noqa: S105 - makes every state of a note unique
 
 
 def post(store: Store, run: str, name: str, note: dict[str, Any]) -> None:
-    """Leave a note; the newest one counts."""
-    folder = _folder(run, name)
-    number = len(store.backend.names(folder))
-    body = json.dumps({**note, "_writer": uuid4().hex}).encode()
-    while not store.backend.create(f"{folder}/{number:08d}.json", body):
-        number += 1
+    """Leave a note for or from a flow run; it replaces an older one of that name. Raises `StoreError`."""
+    key = _key(run, name)
+    body = json.dumps({**note, _TOKEN: uuid4().hex}).encode()
+    while not store.backend.create(key, body):
+        _, tag = store.backend.read_tagged(key)
+        if store.backend.swap(key, body, tag):
+            return
 
 
-def latest(store: Store, run: str, name: str) -> dict[str, Any] | None:
-    """The newest note, or None."""
-    folder = _folder(run, name)
-    names = store.backend.names(folder)
-    if not names:
-        return None
-    note: dict[str, Any] = json.loads(store.backend.read(f"{folder}/{names[-1]}"))
-    note.pop("_writer", None)
-    return note
+def read(store: Store, run: str, name: str) -> dict[str, Any] | None:
+    """A note, or None; raises `StoreError`."""
+    found = _load(store, run, name)
+    return None if found is None else {key: value for key, value in found.items() if key != _TOKEN}
 
 
-def count(store: Store, run: str, name: str) -> int:
-    """How many notes of that name there are."""
-    return len(store.backend.names(_folder(run, name)))
+def stamp(store: Store, run: str, name: str) -> str | None:
+    """A text that changes whenever a note is left again, or None without one; raises `StoreError`."""
+    found = _load(store, run, name)
+    return None if found is None else str(found[_TOKEN])
 
 
 def clear(store: Store, run: str) -> None:
-    """Remove all notes of a run."""
+    """Remove all notes of a flow run."""
     store.backend.remove(f"runs/{run}")
 
 
-def _folder(run: str, name: str) -> str:
-    return f"runs/{run}/{name}"
+def _load(store: Store, run: str, name: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(store.backend.read(_key(run, name)))
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def _key(run: str, name: str) -> str:
+    return f"runs/{run}/{name}.json"

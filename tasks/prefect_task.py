@@ -35,7 +35,7 @@ def stage_task(stage: Stage) -> StageTask:
         result_serializer="json",
         retries=len(RETRY_DELAYS_S),
         retry_delay_seconds=RETRY_DELAYS_S,
-        retry_condition_fn=_may_pass,
+        retry_condition_fn=may_pass,
     )(run)
     return cast(StageTask, made)
 
@@ -60,7 +60,7 @@ def _cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return f"{request.key}-{request.name}-{request.store}"
 
 
-def _may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether the fault behind a state may pass by itself."""
     try:
         state.result()

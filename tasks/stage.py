@@ -76,8 +76,8 @@ class StageRequest(BaseModel):
     settings: dict[str, Any] = {}
     inputs: dict[str, str] = {}
     """role -> pinned reference (`model/demo@v0123456789ab`)."""
-    sources: dict[str, str] = {}
-    """Digests of files that are read from outside the store."""
+    also: dict[str, Any] = {}
+    """What else decides the result: digests of files from outside the store, the server's settings."""
     context: dict[str, Any] = {}
     """What the job must know and what decides nothing: endpoints, ports."""
     key: str
@@ -94,6 +94,8 @@ class StageResult(BaseModel):
     outputs: dict[str, str]
     """role -> pinned reference."""
     metrics: dict[str, Any] = {}
+    serve_seconds: float | None = None
+    """How long the model server took to be ready; None when none was needed."""
 
     def ref(self, role: str) -> str:
         """The reference of one output."""
@@ -107,19 +109,19 @@ def prepare(
     name: str,
     settings: Mapping[str, Any],
     inputs: Mapping[str, str] | None = None,
-    sources: Mapping[str, str] | None = None,
+    also: Mapping[str, Any] | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> StageRequest:
     """A request with pinned inputs and its stage key; raises `StoreError` for an input that is not there."""
     manifests = {role: store.find(ref) for role, ref in (inputs or {}).items()}
-    content = {"settings": dict(settings), "sources": dict(sources or {})}
+    content = {"settings": dict(settings), "also": dict(also or {})}
     parents = [manifest.parent(role) for role, manifest in manifests.items()]
     return StageRequest(
         store=store.url,
         name=name,
         settings=dict(settings),
         inputs={role: str(manifest.ref) for role, manifest in manifests.items()},
-        sources=dict(sources or {}),
+        also=dict(also or {}),
         context=dict(context or {}),
         key=stage_key(stage.name, stage.version, stage.digest(), content, parents),
     )
