@@ -27,6 +27,8 @@ def build_engine(
     """
     if not (model / "config.json").is_file():
         raise EngineError(f"{model}: no config.json; give a Hugging Face model folder")
+    if not any(model.glob("*.safetensors")):
+        raise EngineError(f"{model}: no *.safetensors; give a Hugging Face model folder with its weights")
     if settings.kind == "vllm":
         from appo_core.rollout.engines.vllm_engine import VllmEngine
 

@@ -33,7 +33,7 @@ from appo_core.rollout.engines.vllm_messages import (
     Updated,
     Weights,
 )
-from appo_core.rollout.engines.weights import write_weights
+from appo_core.rollout.engines.weights import expected_shapes, write_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,6 @@ CLOSE_TIMEOUT_S = 15.0
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 _LOG_TAIL = 3
-_CPU_KV_MISSING = "engine.kv_cache_mb is not set; on a CPU give a size, for example 512"
 
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
@@ -97,15 +96,15 @@ class VllmEngine:
         self, settings: EngineSettings, model: Path, *, max_model_len: int, dtype: Literal["fp32", "bf16"], seed: int
     ) -> None:
         arguments = _arguments(settings, model, max_model_len, dtype, seed)
+        self._shapes = expected_shapes(model)
         self._keys = itertools.count()
         self._waiters = _Waiters()
         self._send_lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="appo-vllm-")
         self._log = Path(self._folder.name) / "vllm.log"
         self._process, self._pipe = self._spawn()
-        missing = None if settings.kv_cache_mb else _CPU_KV_MISSING
         try:
-            self._pipe.send(Start(arguments, missing))
+            self._pipe.send(Start(arguments))
             answer = self._pipe.recv() if self._pipe.poll(START_TIMEOUT_S) else Failed("no answer")
         except (EOFError, OSError):
             answer = Failed(self._last_words())
@@ -135,9 +134,9 @@ class VllmEngine:
 
         Takes each tensor to the CPU. Raises `EngineError` when vLLM does not take them.
         """
-        future = self._waiters.add(("weights", version))
-        path = write_weights(weights)
+        path = write_weights(weights, self._shapes)
         try:
+            future = self._waiters.add(("weights", version))
             self._send(Weights(str(path), version))
             await future
         finally:
@@ -231,7 +230,11 @@ def _environment() -> dict[str, str]:
 
 
 def _arguments(settings: EngineSettings, model: Path, max_model_len: int, dtype: str, seed: int) -> dict[str, Any]:
-    """Arguments of vLLM's engine."""
+    """Arguments of vLLM's engine; raises `EngineError` when a CPU has no cache size."""
+    import torch
+
+    if settings.kv_cache_mb is None and not torch.cuda.is_available():
+        raise EngineError("engine.kv_cache_mb is not set; on a CPU give a size, for example 512")
     return {
         "model": str(model),
         "dtype": _DTYPES[dtype],

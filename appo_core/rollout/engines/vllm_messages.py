@@ -8,10 +8,9 @@ from appo_core.rollout.engines.base import Generation, SamplingParams
 
 @dataclass(frozen=True)
 class Start:
-    """Arguments of vLLM's engine; `cpu_kv_missing` is the message when they lack a cache size and there is no GPU."""
+    """Arguments of vLLM's engine."""
 
     arguments: dict[str, Any]
-    cpu_kv_missing: str | None = None
 
 
 @dataclass(frozen=True)

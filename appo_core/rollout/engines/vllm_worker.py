@@ -105,7 +105,7 @@ class Worker:
         try:
             prompt = TokensPrompt(prompt_token_ids=message.prompt_ids)
             self.engine.add_request(str(message.key), prompt, _vllm_sampling(message.sampling))
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001 - goes to the caller as EngineError
             self._send([Refused(message.key, str(error))])
 
     def _update(self, message: Weights) -> Updated:
@@ -169,8 +169,6 @@ def _build(start: Start) -> Any:
 
     arguments = dict(start.arguments)
     if not torch.cuda.is_available():
-        if start.cpu_kv_missing is not None:
-            raise ValueError(start.cpu_kv_missing)
         os.environ["TORCH_COMPILE_DISABLE"] = "1"
         arguments |= {"enforce_eager": True, "block_size": 32}
     from vllm import EngineArgs

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - memory, not a predictable file: the name is random
+TIED_HEAD = "lm_head.weight"
 
 
-def write_weights(weights: "Iterable[tuple[str, Tensor]]") -> Path:
+def expected_shapes(model: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight in a model folder's safetensors files, by name."""
+    from safetensors import safe_open
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in sorted(model.glob("*.safetensors")):
+        with safe_open(str(path), framework="pt") as file:
+            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    return shapes
+
+
+def write_weights(weights: "Iterable[tuple[str, Tensor]]", shapes: Mapping[str, tuple[int, ...]]) -> Path:
     """Write named tensors to one safetensors file, in shared memory if it has the room; the caller removes it.
 
-    Tensors that share storage (tied embeddings) are written once each. Raises `EngineError` for a name given twice
-    and when there is no room.
+    `shapes` are the names and shapes the engine's model has. Raises `EngineError` when the weights are not exactly
+    those (an lm_head tied to the embedding may be given or left out), and when there is no room.
     """
     from safetensors.torch import save_file
 
     tensors = _on_cpu(weights)
+    if TIED_HEAD not in shapes:
+        tensors.pop(TIED_HEAD, None)
+    _check(tensors, shapes)
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     with tempfile.NamedTemporaryFile(
         prefix="appo-weights-", suffix=".safetensors", dir=_folder(size), delete=False
@@ -34,6 +49,18 @@ def write_weights(weights: "Iterable[tuple[str, Tensor]]") -> Path:
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def _check(tensors: "Mapping[str, Tensor]", shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Engines ignore what is missing: refuse it here."""
+    both = set(tensors) & set(shapes)
+    for problem, names in (
+        ("missing", set(shapes) - both),
+        ("unknown", set(tensors) - both),
+        ("of another shape", {name for name in both if tuple(tensors[name].shape) != shapes[name]}),
+    ):
+        if names:
+            raise EngineError(f"weights were not taken: {len(names)} {problem}, first {min(names)}")
 
 
 def _on_cpu(weights: "Iterable[tuple[str, Tensor]]") -> "dict[str, Tensor]":
