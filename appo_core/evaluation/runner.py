@@ -28,8 +28,10 @@ from appo_core.rollout.types import Finish, Trajectory
 from appo_core.tools.base import Tool
 
 Questions = Mapping[str, Sequence[Question]]
-MAX_ENGINE_FAILURES = 8
+MAX_REFUSED = 8
 """So many samples in a row that the engine could not serve mean that the server is gone, not that a prompt is bad."""
+REFUSAL = "HTTP 4"
+"""In the cause of a request that the server understood and would not serve, now or later."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class EvaluationRunner:
         self.settings, self.engine, self.tools, self.codec = settings, engine, tools, codec
         self.folder, self.model, self.progress = folder, model, progress
         self._logs: dict[str, SampleLog] = {}
-        self._engine_failures = 0
+        self._refused_in_a_row = 0
+        self._again: list[Work] = []
+        """Samples that the engine could not serve; tried once more at the end."""
         self._prompt_ids = lru_cache(maxsize=2 * settings.concurrency)(self._encode)
 
     async def run(self, questions: Questions) -> dict[str, list[Sample]]:
@@ -72,9 +76,8 @@ class EvaluationRunner:
         total = sum(map(len, questions.values())) * self.settings.samples
         self.progress.start(total, resumed=sum(map(len, done.values())))
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.settings.concurrency, total)):
-                    group.create_task(self._work(queue, done))
+            await self._drain(queue, done)
+            await self._drain(iter(self._again), done, last_try=True)
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
         finally:
@@ -99,12 +102,41 @@ class EvaluationRunner:
                     if (question.id, sample) not in done[name]:
                         yield Work(question, sample)
 
-    async def _work(self, queue: Iterator[Work], done: Mapping[str, dict[Key, Sample]]) -> None:
+    async def _drain(
+        self, queue: Iterator[Work], done: Mapping[str, dict[Key, Sample]], *, last_try: bool = False
+    ) -> None:
+        """Work the queue off with `concurrency` coroutines."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.settings.concurrency):
+                group.create_task(self._work(queue, done, last_try))
+
+    async def _work(self, queue: Iterator[Work], done: Mapping[str, dict[Key, Sample]], last_try: bool) -> None:
         for work in queue:
             sample = await self._sample(work)
+            if self._unserved(sample, last_try):
+                self._again.append(work)
+                continue
             self._logs[work.question.benchmark].append(sample)
             done[work.question.benchmark][sample.key] = sample
             self.progress.finished(REGISTRY[work.question.benchmark].display_name, sample)
+
+    def _unserved(self, sample: Sample, last_try: bool) -> bool:
+        """Whether the engine could not serve the sample and it should be tried again.
+
+        Raises `JobError` when a tool is unusable or the server has gone: figures made without them would be false.
+        """
+        cause = sample.failure or ""
+        infrastructure = sample.finish == Finish.FAILED and cause.startswith(("engine:", "tool "))
+        self._refused_in_a_row = self._refused_in_a_row + 1 if infrastructure else 0
+        if not infrastructure or (last_try and REFUSAL in cause):
+            return False
+        if last_try or cause.startswith("tool ") or self._refused_in_a_row >= MAX_REFUSED:
+            raise JobError(
+                f"sampling stopped, {cause}; {self.progress.done} finished samples are kept",
+                remedy="bring the server or tool back and run again: it goes on where it stopped",
+                exit_code=EXIT_TRANSIENT,
+            )
+        return True
 
     async def _sample(self, work: Work) -> Sample:
         """One sample; running out of time is an outcome."""
@@ -118,7 +150,6 @@ class EvaluationRunner:
         except TimeoutError:
             trajectory, finish = start, "timeout"
             trajectory.failure = f"not finished after {self.settings.sample_timeout_s:g} s"
-        self._notice_failure(trajectory)
         return self._record(work, seed, trajectory, finish, time.perf_counter() - began)
 
     async def _trajectory(self, start: Trajectory, seed: int) -> Trajectory:
@@ -131,20 +162,6 @@ class EvaluationRunner:
             sampling=self.settings.sampling,
             seed=seed,
         )
-
-    def _notice_failure(self, trajectory: Trajectory) -> None:
-        """Stop when a tool is unusable or the server has gone: figures made without them would be false."""
-        cause = trajectory.failure or ""
-        if trajectory.finish is not Finish.FAILED or not cause.startswith(("engine:", "tool ")):
-            self._engine_failures = 0
-            return
-        self._engine_failures += 1
-        if cause.startswith("tool ") or self._engine_failures >= MAX_ENGINE_FAILURES:
-            raise JobError(
-                f"sampling stopped, {cause}; {self.progress.done} finished samples are kept",
-                remedy="bring the server or tool back and run again: it goes on where it stopped",
-                exit_code=EXIT_TRANSIENT,
-            )
 
     def _encode(self, question: Question) -> list[int]:
         return self.codec.prompt_ids(question_system_prompt(self.settings.prompt, question), question.text)

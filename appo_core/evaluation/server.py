@@ -30,7 +30,7 @@ async def served_models(client: httpx.AsyncClient, model: str, *, what: str) -> 
 
 async def check_server(base_url: str, model: str, needed_tokens: int) -> dict[str, Any]:
     """Raise `JobError` unless `model` is served at `base_url` with room for `needed_tokens` per request."""
-    async with httpx.AsyncClient(base_url=base_url, timeout=30.0) as client:
+    async with httpx.AsyncClient(base_url=base_url, timeout=30.0, trust_env=False) as client:
         card = await served_models(client, model, what="evaluation")
     room = card.get("max_model_len")
     if isinstance(room, int) and room < needed_tokens:

@@ -26,7 +26,7 @@ class Question:
     text: str
     golds: tuple[str, ...]
     kind: Kind
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

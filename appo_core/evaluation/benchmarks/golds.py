@@ -5,12 +5,13 @@ import re
 from appo_core.evaluation.benchmarks.base import Row, RowFault, text_field
 from appo_core.rewards.response import boxed
 
+_ESCAPED = re.compile(r"\\[\\{}]")
 _BARE_BOXED = re.compile(r"\\boxed\s+([^\s$]+)")
 
 
 def text_answer(row: Row) -> list[str]:
     """`answer` as one text. It is never split, also when it begins with `[` (HLE has lists as one answer)."""
-    return [text_field(row, "answer")]
+    return [_close_braces(text_field(row, "answer"))]
 
 
 def alias_answers(row: Row) -> list[str]:
@@ -57,3 +58,9 @@ def math_answer(row: Row) -> list[str]:
     if not final.strip():
         raise RowFault("solution", "has no \\boxed{} with an answer", "add 'answer', or box the answer in 'solution'")
     return [final]
+
+
+def _close_braces(text: str) -> str:
+    """`text` with the braces closed that its publication left open (HLE has such a row): else no box can hold it."""
+    plain = _ESCAPED.sub("", text)
+    return text + "}" * max(plain.count("{") - plain.count("}"), 0)
