@@ -33,6 +33,7 @@ class S3Backend(Backend):
         self.bucket, self.prefix = bucket, prefix.strip("/")
         self._options = _with_defaults(options)
         self._fs: s3fs.S3FileSystem | None = None
+        self._inherited: list[s3fs.S3FileSystem | None] = []
         self._process = 0
 
     def read(self, key: str) -> bytes:
@@ -147,8 +148,12 @@ class S3Backend(Backend):
         return f"{self.prefix}/{key}".strip("/")
 
     def _files(self) -> s3fs.S3FileSystem:
-        """This process's own client: one taken over by fork() would wait for a thread that is not there."""
+        """This process's own client: one taken over by fork() would wait for a thread that is not there.
+
+        It is kept, though: closing it would take its sockets from the parent's event loop, whose epoll is shared.
+        """
         if self._fs is None or self._process != os.getpid():
+            self._inherited.append(self._fs)
             self._fs = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False, **self._options)
             self._fs.retries = 2
             self._process = os.getpid()
