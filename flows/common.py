@@ -8,8 +8,8 @@ from pydantic import Field
 
 from appo_core.artifacts import ArtifactRef, Store, StoreError
 from appo_core.config.pipeline import ArtifactName
+from appo_core.local import default_store
 from tasks.errors import StageError
-from tasks.folders import default_store
 from tasks.mailbox import RESULT, post
 from tasks.prefect_task import StageTask, run_task
 from tasks.stage import Stage, StageRequest, StageResult, prepare

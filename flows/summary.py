@@ -14,9 +14,9 @@ from appo_core.artifacts import Store
 from appo_core.evaluation.compare import Comparison, ComparisonRow, compare
 from appo_core.evaluation.report import Report, read_report
 from appo_core.jobs.contract import JobError
+from appo_core.local import cache
 from tasks.cards import slug
 from tasks.errors import StageError
-from tasks.folders import cache
 from tasks.stage import StageResult
 
 

@@ -7,12 +7,12 @@ STAGE = Stage(
     name="data",
     version="1",
     environment="orchestrator",
-    code=("appo_core.jobs.data", "appo_core.jobs.contract", "appo_core.data", "appo_core.demo"),
+    code=("appo_core.jobs.data", "appo_core.jobs.contract", "appo_core.data", "appo_core.demo", "appo_core.tools"),
     outputs=(
-        Output("sft", "dataset", "-sft", "sft", suites=("sft",), optional=True),
-        Output("corpus", "dataset", "-corpus", "corpus", optional=True),
-        Output("benchmarks", "dataset", "-benchmarks", "benchmarks", optional=True),
-        Output("rl", "dataset", "-rl", "rl", suites=("rl",)),
+        Output("sft", "dataset", "-sft", "sft", suites=("sft",), metrics=("sft_",), optional=True),
+        Output("corpus", "dataset", "-corpus", "corpus", metrics=("corpus_", "recorded_"), optional=True),
+        Output("benchmarks", "dataset", "-benchmarks", "benchmarks", metrics=("benchmark",), optional=True),
+        Output("rl", "dataset", "-rl", "rl", suites=("rl",), metrics=("rl_",)),
     ),
 )
 data = stage_task(STAGE)

@@ -1,26 +1,12 @@
-"""Local folders: the cache of inputs, and one persistent work folder per stage key."""
+"""One persistent work folder per stage key."""
 
 import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
-def home() -> Path:
-    """Where this project keeps local files: `APPO_HOME`, else `.appo` in the working directory."""
-    return Path(os.environ.get("APPO_HOME", ".appo")).absolute()
-
-
-def default_store() -> str:
-    """URL of the store that is used when none is named: `APPO_STORE`, else a folder under `home()`."""
-    return os.environ.get("APPO_STORE") or f"file://{home() / 'store'}"
-
-
-def cache() -> Path:
-    """Verified local copies of artifacts."""
-    return home() / "cache"
+from appo_core.local import home
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from prefect.runtime import flow_run
 
 from appo_core.artifacts import Draft, Manifest, Producer, Store, StoreError
 from appo_core.jobs.contract import Job
+from appo_core.local import cache
 from tasks import cards
 from tasks.checking import check_output
 from tasks.command import run_command
 from tasks.environments import environment_digest
 from tasks.errors import StageError
-from tasks.folders import cache, work_folder
+from tasks.folders import work_folder
 from tasks.progress import Progress
 from tasks.stage import Stage, StageRequest, StageResult, parents_of, published
 
@@ -95,7 +96,7 @@ def _publish(
                 folder=job.output / one.folder,
                 parents=parents,
                 producer=producer,
-                metrics=dict(metrics),
+                metrics={key: value for key, value in metrics.items() if key.startswith(one.metrics)},
                 checks=checks[one.role],
             )
         )

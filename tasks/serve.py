@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from appo_core.artifacts import Store, StoreError
 from appo_core.config import ServeSettings
 from appo_core.jobs.contract import JobError
+from appo_core.local import cache, home
 from appo_core.serving import ModelServer
 from tasks.environments import environment_python
 from tasks.errors import StageError
-from tasks.folders import cache, home
 from tasks.prefect_task import RETRY_DELAYS_S, may_pass
 
 ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound

@@ -24,6 +24,8 @@ class Output:
     """Where its files lie under the job's output."""
     suites: tuple[str, ...] = ()
     """The check suites it must pass before it is published."""
+    metrics: tuple[str, ...] = ("",)
+    """Prefixes of the job's metrics that speak of this output."""
     optional: bool = False
     """May be absent (a data source without a corpus)."""
 
