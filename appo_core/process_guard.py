@@ -66,7 +66,7 @@ class Guard:
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
-        # kept: a collected Popen would reap the command behind our back; preexec_fn is safe, this process has one thread
+        # Kept, for a collected Popen would reap the command unseen. preexec_fn is safe: this process has one thread.
         self.popen = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,

@@ -115,7 +115,7 @@ class Process:
         return code
 
     def stop(self, grace_s: float = 10.0) -> int:
-        """SIGTERM to every process of the command, SIGKILL after `grace_s` (at once for 0); the exit code. Does nothing twice."""
+        """SIGTERM to every process of the command, SIGKILL after `grace_s` (at once for 0); the exit code."""
         with self._lock:
             if self._life >= 0:
                 with contextlib.suppress(BrokenPipeError):

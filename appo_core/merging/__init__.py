@@ -1,0 +1,1 @@
+"""Sharded checkpoints to Hugging Face safetensors, verified."""

@@ -1,0 +1,60 @@
+"""From weights to a Hugging Face folder, and back for checking. Models are computed in float32."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from appo_core.jobs.contract import JobError
+
+MAX_SHARD = "5GB"
+DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
+
+
+def load_config(hf: Path) -> Any:
+    """The model's configuration; raises `JobError` when the folder has none."""
+    from transformers import AutoConfig
+
+    for name in ("config.json", "tokenizer_config.json"):
+        if not (hf / name).is_file():
+            raise JobError(f"{hf} has no {name}", remedy="give a published rl-checkpoint")
+    return AutoConfig.from_pretrained(hf, local_files_only=True)
+
+
+def expected_shapes(config: Any) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+    """Name -> shape of every parameter, and the names that are tied to another one (absent from files)."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    return shapes, set(model.all_tied_weights_keys)
+
+
+def build(config: Any, weights: dict[str, Any]) -> Any:
+    """A float32 model with exactly these weights."""
+    import torch
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return model_class.from_pretrained(None, config=config, state_dict=dict(weights), dtype=torch.float32)
+
+
+def reload(folder: Path) -> Any:
+    """The model as anyone would load it from `folder`, computed in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+
+
+def write(model: Any, hf: Path, output: Path, dtype: str) -> None:
+    """Write `model` (cast in place) as safetensors, with every other file of `hf` copied as it is."""
+    import torch
+
+    model.to(getattr(torch, DTYPES[dtype])).save_pretrained(output, max_shard_size=MAX_SHARD)
+    for file in hf.iterdir():
+        if file.is_file() and file.name != "config.json" and not file.name.endswith((".safetensors", ".bin", ".pt")):
+            shutil.copyfile(file, output / file.name)
+    for file in output.glob("*.safetensors"):
+        file.chmod(0o644)
