@@ -5,16 +5,21 @@ that returns none gets its text encoded again: good enough to evaluate, not to t
 the sampled ones; `exact_ids` is then False.
 """
 
+import json
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
-import httpx
+import aiohttp
 
 from appo_core.rollout.codec import Codec
 from appo_core.rollout.engines.base import EngineError, Generation, SamplingParams
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+KEEPALIVE_S = 4.0
+"""Idle connections are dropped before uvicorn, which vLLM serves with, drops them (5 s)."""
 
 
 class HttpEngine:
@@ -37,25 +42,31 @@ class HttpEngine:
         self._codec = codec
         self.exact_ids = True
         """False once the server has answered without token ids."""
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
-            trust_env=False,
-        )
+        self._concurrency = concurrency
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_timeout_s)
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else None
+        self._session: aiohttp.ClientSession | None = None
 
     async def generate(self, prompt_ids: Sequence[int], sampling: SamplingParams) -> Generation:
         """Continue `prompt_ids`; raises `EngineError` for connection errors, time-outs and refusals."""
         try:
-            response = await self._client.post(self._url, json=self._body(prompt_ids, sampling))
-        except httpx.HTTPError as error:
+            async with self._connections().post(self._url, json=self._body(prompt_ids, sampling)) as response:
+                status, text = response.status, await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise EngineError(f"{self._url}: {type(error).__name__} {error}".rstrip()) from error
-        if response.status_code != httpx.codes.OK:
-            raise EngineError(f"{self._url}: HTTP {response.status_code}: {' '.join(response.text.split())[:300]}")
+        if status != HTTPStatus.OK:
+            raise EngineError(f"{self._url}: HTTP {status}: {' '.join(text.split())[:300]}")
         try:
-            return self._generation(response.json(), sampling)
+            return self._generation(json.loads(text), sampling)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise EngineError(f"{self._url}: answer is no completion: {type(error).__name__} {error}") from error
+
+    def _connections(self) -> aiohttp.ClientSession:
+        """The session, opened inside the running event loop on first use."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=KEEPALIVE_S)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, headers=self._headers)
+        return self._session
 
     async def update_weights(self, weights: "Iterable[tuple[str, Tensor]]", version: int) -> None:  # noqa: ARG002
         """Not possible over HTTP: always raises `EngineError`."""
@@ -63,7 +74,8 @@ class HttpEngine:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     def _body(self, prompt_ids: Sequence[int], sampling: SamplingParams) -> dict[str, Any]:
         body = {

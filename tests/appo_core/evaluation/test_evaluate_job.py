@@ -19,7 +19,7 @@ from appo_core.jobs.evaluate import work
 
 NO_TOOLS = {"python": {"enabled": False}, "search": {"enabled": False}}
 HENDRYCKS = [
-    {"problem": "What is $1/\\sqrt{2}$?", "level": "Level 1", "type": "Algebra", "solution": "$\\boxed{\\frac{\\sqrt{2}}{2}}$"},
+    {"problem": "What is $1/\\sqrt{2}$?", "level": "Level 1", "solution": "$\\boxed{\\frac{\\sqrt{2}}{2}}$"},
     {"problem": "What is $2^{10}$?", "level": "Level 2", "type": "Algebra", "solution": "So \\[\\boxed{1{,}024}.\\]"},
 ]  # fmt: skip
 

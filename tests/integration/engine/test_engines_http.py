@@ -129,7 +129,7 @@ async def test_bad_answers_are_engine_errors(folder: Path, status: str, body: st
 
 async def test_unreachable_server_and_weights_are_engine_errors(folder: Path) -> None:
     engine = HttpEngine("http://127.0.0.1:9", "tiny", codec=Codec.load(folder))
-    with pytest.raises(EngineError, match="ConnectError"):
+    with pytest.raises(EngineError, match="ClientConnectorError"):
         await engine.generate(PROMPT, SamplingParams(max_tokens=4))
     with pytest.raises(EngineError, match="over HTTP"):
         await engine.update_weights([], 1)
