@@ -41,7 +41,7 @@ def _gsm8k(index: int, question: Question) -> Row:
     return {"question": question.text, "answer": f"{rationale}\n#### {int(question.answer):,}", "idx": index}
 
 
-def _math(index: int, question: Question) -> Row:
+def _math(_index: int, question: Question) -> Row:
     return {
         "problem": question.text,
         "level": "Level 1",

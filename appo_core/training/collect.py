@@ -34,20 +34,17 @@ class Collector:
     async def collect(
         self,
         starts: Sequence[Trajectory],
-        golds: dict[str, str],
+        questions: dict[str, Prompt],
         *,
         seed: int,
         sampling: SamplingSettings | None = None,
     ) -> Collected:
-        """Run `starts` and score them against the gold answer of their group."""
+        """Run `starts` and score them against the answer of the question of their group."""
         scoring: dict[str, asyncio.Task[RewardResult]] = {}
 
         def score_soon(done: Trajectory) -> None:
             if done.finish is not Finish.FAILED:
-                text = self.codec.decode(done.response_ids)
-                scoring[done.uid] = asyncio.create_task(
-                    asyncio.to_thread(score_response, text, golds[done.group], self.reward)
-                )
+                scoring[done.uid] = asyncio.create_task(asyncio.to_thread(self._score, done, questions[done.group]))
 
         trajectories = await self.runner.run(starts, score_soon, sampling=sampling, seed=seed)
         rewards = {uid: await task for uid, task in scoring.items()}
@@ -57,6 +54,9 @@ class Collector:
             if trajectory.uid in rewards and rewards[trajectory.uid].decided and any(trajectory.mask)
         ]
         return Collected(rows, len(trajectories) - len(rows), trajectories)
+
+    def _score(self, done: Trajectory, question: Prompt) -> RewardResult:
+        return score_response(self.codec.decode(done.response_ids), question.gold, self.reward, question.kind)
 
 
 def prompt_starts(prompts: Sequence[Prompt], count: int, step: int) -> list[Trajectory]:
@@ -68,6 +68,6 @@ def prompt_starts(prompts: Sequence[Prompt], count: int, step: int) -> list[Traj
     ]
 
 
-def group_golds(prompts: Sequence[Prompt]) -> dict[str, str]:
-    """Gold answer by group, named as in `prompt_starts`."""
-    return {f"{place}/{prompt.uid}": prompt.gold for place, prompt in enumerate(prompts)}
+def questions_by_group(prompts: Sequence[Prompt]) -> dict[str, Prompt]:
+    """Prompt by group, named as in `prompt_starts`."""
+    return {f"{place}/{prompt.uid}": prompt for place, prompt in enumerate(prompts)}

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from appo_core.config.rollout import LoopLimits, PromptSettings
 from appo_core.jobs.contract import JobError
+from appo_core.rewards import Kind
 from appo_core.rollout.codec import Codec
 from appo_core.rollout.prompts import system_prompt
 
@@ -19,7 +20,8 @@ class Prompt:
     uid: str
     question: str
     gold: str
-    source: str
+    kind: Kind
+    """How answers are compared: mathematically or as text."""
     ids: list[int]
 
 
@@ -41,7 +43,8 @@ def load_prompts(path: Path, codec: Codec, settings: PromptSettings, limits: Loo
                 f"({limits.max_prompt_tokens})",
                 remedy="raise the limit or drop the row",
             )
-        prompts.append(Prompt(uid, messages["user"], row["reward_model"]["ground_truth"], row["data_source"], ids))
+        kind: Kind = "math" if row["ability"] == "math" else "qa"
+        prompts.append(Prompt(uid, messages["user"], row["reward_model"]["ground_truth"], kind, ids))
     if not prompts:
         raise JobError(f"{path.name} has no rows", remedy="check the data stage")
     return prompts

@@ -18,7 +18,7 @@ from appo_core.rollout.engines.base import Engine
 from appo_core.rollout.types import Trajectory
 from appo_core.training.branching import branch_starts, plain_tokens, plan_branches
 from appo_core.training.checkpoint import TrainState
-from appo_core.training.collect import Collected, Collector, group_golds, prompt_starts
+from appo_core.training.collect import Collected, Collector, prompt_starts, questions_by_group
 from appo_core.training.credit import token_advantages
 from appo_core.training.dump import Credited, dump_rollouts
 from appo_core.training.experience import Scored
@@ -67,15 +67,15 @@ class Trainer:
         step = self.state.step
         prompts = self._local_prompts(step)
         initial = await self._initial(step, prompts)
-        golds = group_golds(prompts)
+        questions = questions_by_group(prompts)
         metrics: list[dict[str, float]] = []
         branches, credited = [], []
         planned = None
         if self.settings.algorithm.branching.when == "onpolicy":
-            planned = await self._branch(initial.rows, golds, step, moved=False)
+            planned = await self._branch(initial.rows, questions, step, moved=False)
         for part in self._minibatches(initial.rows, prompts):
             if planned is None:
-                grown, score_BL, signal = await self._branch(part, golds, step, moved=bool(metrics) or self._stale)
+                grown, score_BL, signal = await self._branch(part, questions, step, moved=bool(metrics) or self._stale)
             else:
                 grown, score_BL, signal = _own_branches(part, planned)
             advantage_BL = token_advantages(part, grown, self.settings.algorithm.advantage)
@@ -100,7 +100,7 @@ class Trainer:
         mine = prompts[self.ranks.rank :: self.ranks.world]
         greedy = SamplingSettings(temperature=0.0)
         collected = await self.collector.collect(
-            prompt_starts(mine, 1, -1), group_golds(mine), seed=self.settings.seed, sampling=greedy
+            prompt_starts(mine, 1, -1), questions_by_group(mine), seed=self.settings.seed, sampling=greedy
         )
         rows = [row for part in self.ranks.gather(collected.rows) for row in part]
         return reward_metrics(rows, "validation")
@@ -127,7 +127,7 @@ class Trainer:
         algorithm = self.settings.algorithm
         count = algorithm.initial_rollouts if algorithm.branches_per_prompt else algorithm.rollouts_per_prompt
         collected = await self.collector.collect(
-            prompt_starts(prompts, count, step), group_golds(prompts), seed=self.settings.seed
+            prompt_starts(prompts, count, step), questions_by_group(prompts), seed=self.settings.seed
         )
         self._spend("rollout", began)
         return collected
@@ -142,7 +142,7 @@ class Trainer:
         return parts
 
     async def _branch(
-        self, rows: list[Scored], golds: dict[str, str], step: int, *, moved: bool
+        self, rows: list[Scored], questions: dict[str, Prompt], step: int, *, moved: bool
     ) -> tuple[list[Scored], torch.Tensor | None, dict[str, float]]:
         """Branches of `rows`, their branching scores and the signal's metrics. `moved`: pi is not mu any more."""
         algorithm = self.settings.algorithm
@@ -168,7 +168,7 @@ class Trainer:
         self._spend("score", began)
         began = time.perf_counter()
         grown = await self.collector.collect(
-            branch_starts(trajectories, plan.points), golds, seed=self.settings.seed + step + 1
+            branch_starts(trajectories, plan.points), questions, seed=self.settings.seed + step + 1
         )
         self._spend("branch", began)
         signal = {
