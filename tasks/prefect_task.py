@@ -43,7 +43,7 @@ def stage_task(stage: Stage) -> StageTask:
 def run_task(stage: Stage, stage_run: StageTask, request: StageRequest) -> StageResult:
     """Run a stage's task; a cached result counts only while the store still holds its artifacts."""
     state: State[StageResult] = stage_run(request, return_state=True)
-    result: StageResult = state.result()  # type: ignore[assignment]
+    result: StageResult = state.result()
     if state.name != "Cached":
         return result
     store = Store.open(request.store)
