@@ -26,7 +26,7 @@ LONELY_S = 60.0
 """After this long without a worker, the log says which one is missing."""
 
 
-def run_flow(execution: Execution, flow: Flow[Any, StageResult], store: Store, **parameters: Any) -> StageResult:
+def run_flow(execution: Execution, flow: Flow[Any, StageResult], store: Store, /, **parameters: Any) -> StageResult:
     """The result of a stage's flow; raises `StageError`."""
     if execution == "inline":
         return flow(**parameters, store=store.url)
