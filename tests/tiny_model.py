@@ -11,7 +11,7 @@ from appo_core.config.model import TinyModel
 from appo_core.demo.model import build_model
 
 SETTINGS = TinyModel(
-    hidden_size=32, layers=2, heads=2, key_value_heads=1, head_dim=16, intermediate_size=64, vocabulary=600
+    hidden_size=32, layers=2, heads=2, key_value_heads=1, head_dim=32, intermediate_size=64, vocabulary=600
 )
 TEXTS = (
     "What is 12 times 30? <think> first look it up </think> <search> height of the tower </search>",

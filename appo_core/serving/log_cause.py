@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-_CAUSE = re.compile(r"((?:[A-Za-z_][\w.]*)?(?:Error|Exception|Interrupt)\b.*: .+|error: .+|Killed.*)$")
+_CAUSE = re.compile(r"((?:[A-Za-z_][\w.]*)?(?:Error|Exception|Interrupt)\b.*: .+|Value error, .+|error: .+|Killed.*)$")
 _SECOND_HAND = ("Engine core initialization failed", "EngineDeadError", "See root cause above")
 MAX_CHARS = 400
 

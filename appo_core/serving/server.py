@@ -51,7 +51,7 @@ class ModelServer:
         server = cls(process, f"http://{settings.host}:{port}", served_name, tail)
         try:
             server._wait_ready(settings.start_timeout_s)
-            check_identity(server.base_url, served_name)
+            server._check_identity()
         except BaseException:
             server.stop(grace_s=0)
             raise
@@ -69,6 +69,13 @@ class ModelServer:
                     exit_code=EXIT_TRANSIENT,
                 )
             time.sleep(POLL_S)
+
+    def _check_identity(self) -> None:
+        try:
+            check_identity(self.base_url, self.served_name)
+        except JobError as error:
+            reason = cause(self._tail)
+            raise JobError(f"{error.message} ({reason})", remedy=error.remedy, exit_code=error.exit_code) from None
 
     @property
     def alive(self) -> bool:

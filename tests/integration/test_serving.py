@@ -1,16 +1,15 @@
 """A real vLLM server on a tiny model: started, checked, killed, stopped; nothing is left running."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from appo_core import environments
@@ -72,10 +71,7 @@ def _runs(pid: int) -> bool:
 def test_serves_then_a_kill_is_noticed(tmp_path: Path, model: Path) -> None:
     with start(model, tmp_path / "log") as server:
         body = {"model": NAME, "prompt": [5, 6, 7], "max_tokens": 4, "logprobs": 0, "return_token_ids": True}
-        request = urllib.request.Request(
-            f"{server.base_url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        choice = json.load(urllib.request.urlopen(request, timeout=60))["choices"][0]
+        choice = httpx.post(f"{server.base_url}/v1/completions", json=body, timeout=60).json()["choices"][0]
         assert len(choice["token_ids"]) == len(choice["logprobs"]["token_logprobs"]) > 0
         server.check()
         assert server.alive
@@ -115,7 +111,7 @@ def test_a_server_that_cannot_start_names_the_cause(tmp_path: Path, model: Path)
     before = set(descendants(os.getpid()))
     with pytest.raises(JobError, match=r"no config\.json"):
         start(tmp_path, tmp_path / "log")
-    with pytest.raises(JobError, match="ended with exit code 1: .*max_model_len"):
+    with pytest.raises(JobError, match=r"ended with exit code 1: .*max_model_len"):
         start(model, tmp_path / "log", max_model_len=100_000)
     with pytest.raises(JobError, match=r"not ready after 0\.5 s"):
         start(model, tmp_path / "log", start_timeout_s=0.5)

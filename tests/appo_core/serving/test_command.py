@@ -1,5 +1,6 @@
 """What the server is started with."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from appo_core.serving.log_cause import cause
 def pairs(settings: ServeSettings, *, cpu: bool) -> dict[str, str]:
     """Options with a value."""
     argv = server_command(Path("m"), "model/demo@1", settings, 8000, cpu=cpu)
-    return {name: value for name, value in zip(argv, argv[1:], strict=False) if name.startswith("--")}
+    return {name: value for name, value in pairwise(argv) if name.startswith("--")}
 
 
 def test_cpu_has_a_bounded_cache_and_no_compiler() -> None:
@@ -48,4 +49,7 @@ def test_cause_is_the_first_hand_error() -> None:
     ]
     assert cause(lines) == "ValueError: max_model_len 9 is too large"
     assert cause(["INFO: only this", ""]) == "INFO: only this"
+    assert cause(["pydantic.ValidationError: 1 error for X", "  Value error, too long", "  For more"]) == (
+        "Value error, too long"
+    )
     assert cause([]) == "no output"
