@@ -20,7 +20,8 @@ def plot_report(report: Report, path: Path) -> None:
     series: list[Series] = [("pass@1", BLUE, [each.pass_at[1] for each in totals])]
     if report.k > 1:
         series.append((f"pass@{report.k}", ORANGE, [each.pass_at[report.k] for each in totals]))
-    _plot(path, f"{report.model}: {report.k} samples a question", titles, series)
+    cut = ", first questions only" if any(each.questions < each.available for each in report.benchmarks) else ""
+    _plot(path, f"{report.model}: {report.k} samples a question{cut}", titles, series)
 
 
 def plot_comparison(comparison: Comparison, path: Path) -> None:
@@ -63,7 +64,7 @@ def _dots(axes: Any, heights: Sequence[float], figures: Sequence[Figure], name: 
 
 
 def _decorate(axes: Any, title: str, rows: Sequence[str]) -> None:
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_title(title, loc="left", fontsize=11, color=INK, pad=26)
     axes.set_yticks(range(len(rows)), rows)
     axes.get_yticklabels()[-1].set_fontweight("bold")
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -75,4 +76,4 @@ def _decorate(axes: Any, title: str, rows: Sequence[str]) -> None:
     axes.tick_params(colors=INK, length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, -0.02), ncols=2, frameon=False, fontsize=9)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.995), ncols=2, frameon=False, fontsize=9)

@@ -1,7 +1,6 @@
 """Samples on disk: one JSON object a line, appended as samples finish, so that an interrupted run goes on."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -125,11 +124,6 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         file.writelines(sample.model_dump_json(exclude_none=True) + "\n" for sample in samples)
-
-
-def finish_counts(samples: Iterable[Sample]) -> dict[str, int]:
-    """How often each way of ending came."""
-    return dict(Counter(sample.finish for sample in samples).most_common())
 
 
 def digest_input(value: Mapping[str, Any]) -> str:

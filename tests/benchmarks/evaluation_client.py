@@ -1,3 +1,4 @@
+# ruff: noqa: T201
 """How fast the evaluation's client is against a server that answers at once.
 
 Run by hand in the engine environment: ``python -m tests.benchmarks.evaluation_client [QUESTIONS] [CONCURRENCY]``.
@@ -80,7 +81,7 @@ def main() -> None:
     """Start the server, measure, print."""
     from tests.appo_core.evaluation.scripted_server import build_tokenizer
 
-    questions, concurrency = (int(value) for value in [*sys.argv[1:], "1000", "50"][:2])
+    questions, concurrency = (int(value) for value in (*sys.argv[1:], *("1000", "50")[len(sys.argv) - 1 :]))
     command = [sys.executable, "-c", f"import asyncio, {__spec__.name} as b; asyncio.run(b.answer_at_once())"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

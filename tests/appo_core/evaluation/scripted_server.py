@@ -12,8 +12,8 @@ CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-Answer = Callable[[str], str]
-"""Question text -> response text; may raise `KeyError` for a question nobody asked."""
+Answer = Callable[[str], str | list[str]]
+"""Question text -> what the model writes: one text, or one per turn when it calls tools."""
 
 
 def build_tokenizer(folder: Path) -> None:
@@ -49,7 +49,8 @@ class ScriptedServer:
         prompt = self.tokenizer.decode(body["prompt"])
         question = prompt.rsplit("<|im_start|>user\n", 1)[1].split("<|im_end|>\n<|im_start|>assistant", 1)[0]
         written = prompt.rsplit("<|im_start|>assistant\n", 1)[1]
-        text = self.answer(question)[len(written) :]
+        turns = self.answer(question)
+        text = turns if isinstance(turns, str) else turns[written.count("</result>")]
         ids = self.tokenizer.encode(text)
         stop = next((stop for stop in body.get("stop", ()) if text.endswith(stop)), None)
         ids += [] if stop else [self.tokenizer.eos_token_id]

@@ -18,6 +18,7 @@ from appo_core.jobs.contract import EXIT_TRANSIENT, Job, JobError
 from appo_core.jobs.evaluate import work
 
 NO_TOOLS = {"python": {"enabled": False}, "search": {"enabled": False}}
+LIMITS = {"max_prompt_tokens": 20000, "max_response_tokens": 4000}
 HENDRYCKS = [
     {"problem": "What is $1/\\sqrt{2}$?", "level": "Level 1", "solution": "$\\boxed{\\frac{\\sqrt{2}}{2}}$"},
     {"problem": "What is $2^{10}$?", "level": "Level 2", "type": "Algebra", "solution": "So \\[\\boxed{1{,}024}.\\]"},
@@ -29,7 +30,7 @@ def make_job(tmp_path: Path, tokenizer_folder: Path) -> Callable[..., Job]:
     def make(base_url: str, files: Path, **changes: Any) -> Job:
         settings = EvaluateSettings(
             **{"samples": 2, "max_questions": 3, "concurrency": 16, "tools": NO_TOOLS, "prompt": {"system": "base"},
-               "limits": {"max_prompt_tokens": 20000, "max_response_tokens": 4000}} | changes
+               "limits": LIMITS} | changes
         )  # fmt: skip
         job = Job(
             settings=settings.model_dump(mode="json"),
@@ -62,6 +63,7 @@ def gold_answers(folder: Path) -> dict[str, str]:
     return {question.text: question.golds[0] for rows in questions.values() for question in rows}
 
 
+@pytest.mark.slow
 def test_golds_score_100_percent_on_every_benchmark(serve, make_job, all_benchmarks, boxed, events):
     golds = gold_answers(all_benchmarks)
     with serve(lambda question: boxed(golds[question])) as server:
@@ -81,6 +83,7 @@ def test_golds_score_100_percent_on_every_benchmark(serve, make_job, all_benchma
     assert {len(request["prompt"]) > 0 and request["max_tokens"] for request in server.requests} == {4000}
 
 
+@pytest.mark.slow
 def test_wrong_answers_score_0_percent_on_every_benchmark(serve, make_job, all_benchmarks, boxed, events):
     with serve(lambda question: boxed("987654321.5 unlikely")) as server:
         job = make_job(server.base_url, all_benchmarks, benchmarks=tuple(REGISTRY))
@@ -106,6 +109,26 @@ def test_half_right_answers_give_unbiased_figures(serve, make_job, tmp_path, wri
         work(job, events)
     figures = read_report(job.output / "report.json").benchmarks[0].pass_at
     assert [figures[k].value for k in (1, 2, 3, 4)] == pytest.approx([6 / 16, 14 / 24, 11 / 16, 3 / 4])
+
+
+def test_tools_work_over_http(serve, make_job, tmp_path, write_rows, boxed, events):
+    write_rows(tmp_path / "b" / "hotpotqa.jsonl", [{"question": "q", "answer": "Sylvania 391"}])
+    documents = [{"id": "1", "title": "Freedonia", "text": "The capital of Freedonia is Sylvania."}]
+    corpus = write_rows(tmp_path / "corpus" / "corpus.jsonl", documents).parent
+    turns = [
+        "<think> look it up </think> <search> capital of Freedonia </search>",
+        "<think> compute </think> <python> print(17 * 23) </python>",
+        boxed("Sylvania 391"),
+    ]
+    with serve(lambda question: turns) as server:
+        job = make_job(server.base_url, tmp_path / "b", benchmarks=("hotpotqa",), tools={}, limits=LIMITS)
+        work(job.model_copy(update={"inputs": {**job.inputs, "corpus": corpus}}), events)
+    samples = read_samples(job.output / "samples" / "hotpotqa.jsonl")
+    assert [sample.correct for sample in samples] == [True, True]
+    assert [(call.tool, call.failure) for call in samples[0].tool_calls] == [("search", None), ("python", None)]
+    assert "Sylvania" in samples[0].tool_calls[0].output
+    assert samples[0].tool_calls[1].output == "391"
+    assert read_report(job.output / "report.json").overall.tool_calls_per_sample == 2.0
 
 
 def test_another_model_is_refused(serve, make_job, tmp_path, write_rows, boxed, events):
