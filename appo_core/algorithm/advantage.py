@@ -76,7 +76,8 @@ def reward_scale(
     position_L = torch.arange(mask_BL.shape[1], device=mask_BL.device)
     distance_KL = branch_split_K[:, None] - position_L[None, :]
     share_K1 = (branch_scores_K.clamp_min(0) / top)[:, None]
-    extra_KL = (share_K1 * discount ** distance_KL.clamp_min(0)).where(distance_KL >= 0, torch.zeros_like(share_K1))
+    decay_KL = discount ** distance_KL.clamp_min(0).to(share_K1.dtype)
+    extra_KL = (share_K1 * decay_KL).where(distance_KL >= 0, torch.zeros_like(share_K1))
     total_BL = torch.zeros_like(scale_BL).index_add(0, branch_origin_K, extra_KL.to(scale_BL.dtype))
     count_B = torch.zeros_like(scale_BL[:, 0]).index_add(0, branch_origin_K, torch.ones_like(branch_scores_K))
     return scale_BL + total_BL / count_B.clamp_min(1)[:, None]
