@@ -7,7 +7,7 @@ STAGE = Stage(
     name="merge",
     version="1",
     environment="engine",
-    code=("appo_core.jobs.merge", "appo_core.jobs.contract"),
+    code=("appo_core.jobs.merge", "appo_core.jobs.contract", "appo_core.merging"),
     outputs=(Output("model", "model", suites=("model",)),),
     roles=("checkpoint",),
 )
