@@ -8,6 +8,7 @@ from typing import Literal
 
 from appo_core.config.rollout import EngineSettings
 from appo_core.rollout.engines.base import Engine, EngineError, Generation, SamplingParams
+from appo_core.rollout.engines.weights import expected_shapes
 
 __all__ = ["Engine", "EngineError", "Generation", "SamplingParams", "build_engine"]
 
@@ -27,8 +28,7 @@ def build_engine(
     """
     if not (model / "config.json").is_file():
         raise EngineError(f"{model}: no config.json; give a Hugging Face model folder")
-    if not any(model.glob("*.safetensors")):
-        raise EngineError(f"{model}: no *.safetensors; give a Hugging Face model folder with its weights")
+    expected_shapes(model)
     if settings.kind == "vllm":
         from appo_core.rollout.engines.vllm_engine import VllmEngine
 

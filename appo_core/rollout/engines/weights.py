@@ -16,13 +16,21 @@ TIED_HEAD = "lm_head.weight"
 
 
 def expected_shapes(model: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of every weight in a model folder's safetensors files, by name."""
-    from safetensors import safe_open
+    """Shape of every weight in a model folder's safetensors files, by name.
+
+    Raises `EngineError` when the folder holds none, or one that cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
 
     shapes: dict[str, tuple[int, ...]] = {}
     for path in sorted(model.glob("*.safetensors")):
-        with safe_open(str(path), framework="pt") as file:
-            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise EngineError(f"{path}: not a readable safetensors file ({error}); fetch it again") from error
+    if not shapes:
+        raise EngineError(f"{model}: no *.safetensors; give a Hugging Face model folder with its weights")
     return shapes
 
 

@@ -228,8 +228,9 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"no \*\.safetensors"):
         _engine("vllm", tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"cut off")
-    with pytest.raises(EngineError, match="not a loadable model"):
-        _engine("transformers", tmp_path)
+    for kind in ("vllm", "transformers"):
+        with pytest.raises(EngineError, match=r"model\.safetensors: not a readable"):
+            _engine(kind, tmp_path)
 
 
 def test_vllm_on_a_cpu_asks_for_a_cache_size(folder: Path) -> None:
