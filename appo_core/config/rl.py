@@ -58,6 +58,8 @@ class RlSettings(Settings):
     gradient_checkpointing: bool = True
     processes: PositiveInt = 1
     """torchrun ranks (one per GPU)."""
+    cpu_threads: PositiveInt | None = None
+    """Threads of a rank's torch where there is no GPU; by default as many as OMP_NUM_THREADS says."""
     seed: NonNegativeInt = 1
 
     @model_validator(mode="after")

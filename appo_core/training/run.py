@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from appo_core.config.rl import RlSettings
 from appo_core.jobs.contract import EXIT_TRANSIENT, Job, JobError, Reporter
 from appo_core.rollout.codec import Codec
@@ -61,6 +63,8 @@ def train(job: Job, reporter: Reporter) -> None:
     """Run or resume the training that `job` describes; blocks until it is done."""
     settings = RlSettings.model_validate(job.settings)
     ranks = Ranks.start()
+    if settings.cpu_threads and ranks.device.type == "cpu":
+        torch.set_num_threads(settings.cpu_threads)
     if settings.minibatch_prompts % ranks.world:
         raise JobError(
             f"rl.processes ({ranks.world}) must divide rl.minibatch_prompts ({settings.minibatch_prompts})",
