@@ -99,9 +99,9 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def free_port(wanted: int) -> int:
+def free_port(wanted: int = 0) -> int:
     """`wanted` if it is free, so that links in logs work again under `appo ui`; else any free port."""
-    if port_is_free(wanted):
+    if wanted and port_is_free(wanted):
         return wanted
     with socket.socket() as probe:
         probe.bind((HOST, 0))
