@@ -12,4 +12,5 @@ def token_entropy(logits_BLV: Tensor) -> Tensor:
     """
     logits = logits_BLV.float() if logits_BLV.dtype in (torch.float16, torch.bfloat16) else logits_BLV
     logp = torch.log_softmax(logits, dim=-1)
-    return torch.special.entr(logp.exp()).sum(dim=-1)
+    # The bound turns 0 * -inf into 0, in the value and in the gradient.
+    return -(logp.exp() * logp.clamp_min(torch.finfo(logp.dtype).min)).sum(dim=-1)

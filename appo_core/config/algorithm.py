@@ -67,6 +67,7 @@ class LossSettings(Settings):
     kl_coefficient: Annotated[float, Field(ge=0)] = 0.001
     """Weight of the k3 KL loss against the reference policy; 0 loads no reference."""
     entropy_coefficient: float = 0.0
+    """Weight of the entropy bonus; negative values make the policy surer."""
 
 
 class AlgorithmSettings(Settings):

@@ -43,10 +43,12 @@ def build(source: DemoSource) -> DemoData:
         for index, question in enumerate(islice(train, source.sft_rows))
     ]
     rl_train = [rl_row(index, question, "train") for index, question in enumerate(islice(train, source.rl_rows))]
-    valid = distinct_questions(held_out_world, random.Random(f"valid-{source.seed}"), tuple(Kind))
-    rl_valid = [rl_row(index, question, "valid") for index, question in enumerate(islice(valid, source.valid_rows))]
-    taken = {row["extra_info"]["question"] for row in rl_train + rl_valid}
-    taken |= {row["conversations"][0]["value"] for row in sft}
+    taken = {row["extra_info"]["question"] for row in rl_train} | {row["conversations"][0]["value"] for row in sft}
+    held_out = distinct_questions(held_out_world, random.Random(f"valid-{source.seed}"), tuple(Kind))
+    # Facts are held out by the split; plain arithmetic may come up twice.
+    valid = islice((question for question in held_out if question.text not in taken), source.valid_rows)
+    rl_valid = [rl_row(index, question, "valid") for index, question in enumerate(valid)]
+    taken |= {row["extra_info"]["question"] for row in rl_valid}
     return DemoData(sft, rl_train, rl_valid, _benchmarks(held_out_world, source, taken), world.corpus)
 
 

@@ -26,26 +26,24 @@ class Policy(nn.Module):
         super().__init__()
         self.model: Any = model
 
-    def forward(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
-        """Log-prob (with gradient) and entropy (without, nats) of every generated token: two tensors of shape (N,)."""
+    def forward(self, batch: MicroBatch, *, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
+        """Log-prob (with gradient) and entropy (nats, with gradient on request) of every generated token: two (N,)."""
         hidden_TD = self.model.model(
             input_ids=batch.ids_T[None], position_ids=batch.position_T[None], use_cache=False
         ).last_hidden_state[0]
         hidden_ND = hidden_TD[batch.source_N]
         weight_VD = self.model.lm_head.weight
         chunks = [
-            checkpoint(_head, hidden, weight_VD, target, use_reentrant=False)
+            checkpoint(_head, hidden, weight_VD, target, entropy_gradient, use_reentrant=False)
             for hidden, target in zip(hidden_ND.split(HEAD_CHUNK), batch.target_N.split(HEAD_CHUNK), strict=True)
         ]
         return torch.cat([chunk[0] for chunk in chunks]), torch.cat([chunk[1] for chunk in chunks])
 
 
-def _head(hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor]:
+def _head(hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, entropy_gradient: bool) -> tuple[Tensor, Tensor]:
     logits_NV = (hidden_ND @ weight_VD.T).float()
     logp_N = -nn.functional.cross_entropy(logits_NV, target_N, reduction="none")
-    with torch.no_grad():
-        entropy_N = token_entropy(logits_NV)
-    return logp_N, entropy_N
+    return logp_N, token_entropy(logits_NV if entropy_gradient else logits_NV.detach())
 
 
 def load_policy(
@@ -65,6 +63,7 @@ def load_policy(
     policy.requires_grad_(trainable)
     policy.train(trainable)
     if ranks.world > 1 or precision == "bf16":
+        ranks.group()
         _shard(policy, precision)
     return policy
 
@@ -79,10 +78,11 @@ def _shard(policy: Policy, precision: Literal["bf16", "fp32"]) -> None:
 
 def full_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
     """Hugging Face names and whole tensors, one at a time; a collective when sharded."""
-    for name, tensor in policy.model.state_dict().items():
-        if name == "lm_head.weight" and policy.model.config.tie_word_embeddings:
+    # Of the policy, not of its model: the hooks that undo a forward pass's gathering in low precision sit there.
+    for name, tensor in policy.state_dict().items():
+        if name == "model.lm_head.weight" and policy.model.config.tie_word_embeddings:
             continue
-        yield name, tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+        yield name.removeprefix("model."), tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 @torch.no_grad()

@@ -24,9 +24,20 @@ class Ranks:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(device)
-        if "WORLD_SIZE" in os.environ and not dist.is_initialized():
-            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
-        return cls(rank, world, device)
+        ranks = cls(rank, world, device)
+        if "WORLD_SIZE" in os.environ:
+            ranks.group()
+        return ranks
+
+    def group(self) -> None:
+        """Form the process group if there is none yet; mixed precision needs one even of a single process."""
+        if dist.is_initialized():
+            return
+        backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
+        if "WORLD_SIZE" in os.environ:
+            dist.init_process_group(backend)
+        else:
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
 
     @property
     def first(self) -> bool:

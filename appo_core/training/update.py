@@ -68,8 +68,9 @@ class Updater:
         reference_BL = self._reference(trajectories)
         behaviour_BL = behaviour_tensor(trajectories)
         sums = UpdateSums()
+        bonus = self.loss.entropy_coefficient != 0
         for batch, real in padded_batches(pack(trajectories, self.budget), self.ranks):
-            logp_N, entropy_N = self.policy(batch.to(self.ranks.device))
+            logp_N, entropy_N = self.policy(batch.to(self.ranks.device), entropy_gradient=bonus)
             if real:
                 tensors = _rows(batch, logp_N, entropy_N, behaviour_BL, advantage_BL, reference_BL)
                 loss = self._loss(tensors, sums)
@@ -86,11 +87,11 @@ class Updater:
     def _loss(self, rows: "_Rows", sums: UpdateSums) -> Tensor:
         """Sum of the loss over one micro-batch's tokens."""
         part = policy_loss(rows.logp, rows.behaviour, rows.advantage, rows.mask, self.loss)
-        total = part.loss_sum
+        total = part.loss_sum - self.loss.entropy_coefficient * rows.entropy.sum()
         if rows.reference is not None:
             kl = kl_k3(rows.logp, rows.reference, rows.mask).where(rows.mask, torch.zeros_like(rows.logp)).sum()
             total = total + self.loss.kl_coefficient * kl
-            sums.add(kl=float(kl))
+            sums.add(kl=float(kl.detach()))
         _diagnose(part, rows, sums)
         return total
 

@@ -80,7 +80,7 @@ def test_branching_score_is_the_formula(rows: list[tuple[float, float, int]], mo
         row(entropy), row(omega), torch.tensor([mask]), mode=mode, entropy_weight=0.3, noise_floor=floor
     )
     for t, (h, f) in enumerate(zip(zh, zf, strict=True)):
-        f = 0.0 if silent else f  # noqa: PLW2901
+        f = 0.0 if silent else f
         if mode == "future":
             expected, candidate = f, f > 0
         elif mode == "entropy" or silent:
@@ -146,6 +146,15 @@ def test_token_entropy_equals_the_sum(dtype: torch.dtype) -> None:
             expected[b, t] = -sum(p * math.log(p) for p in shares if p > 0)
     torch.testing.assert_close(token_entropy(logits), expected, rtol=1e-5, atol=1e-6)
     assert token_entropy(logits)[0, 1] == 0
+    assert (token_entropy(logits) >= 0).all()
+
+
+def test_token_entropy_has_a_finite_gradient_where_probabilities_vanish() -> None:
+    logits = torch.tensor([[1.0, 0.5, -500.0, -torch.inf]], dtype=torch.float32, requires_grad=True)
+    token_entropy(logits).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert torch.autograd.gradcheck(token_entropy, torch.randn(2, 5, dtype=torch.float64, requires_grad=True))
 
 
 def test_token_entropy_bounds_and_low_precision() -> None:
