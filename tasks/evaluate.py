@@ -10,6 +10,9 @@ STAGE = Stage(
     code=(
         "appo_core.jobs.evaluate",
         "appo_core.jobs.contract",
+        "appo_core.data.faults",
+        "appo_core.data.readers",
+        "appo_core.data.text",
         "appo_core.evaluation",
         "appo_core.rollout",
         "appo_core.tools",
