@@ -63,6 +63,15 @@ class RlSettings(Settings):
     seed: NonNegativeInt = 1
 
     @model_validator(mode="after")
+    def _processes_divide(self) -> "RlSettings":
+        if self.minibatch_prompts % self.processes:
+            raise ValueError(
+                f"processes ({self.processes}) must divide minibatch_prompts ({self.minibatch_prompts}): every process "
+                "takes as many prompts of an update"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _minibatch_divides(self) -> "RlSettings":
         if self.prompts_per_step % self.minibatch_prompts:
             raise ValueError(

@@ -27,12 +27,13 @@ class BranchPlan:
 
 
 def plain_tokens(codec: Codec) -> Tensor:
-    """(V,) bool: tokens that hold a letter or digit; blanks, bare punctuation and the end of sequence do not."""
+    """(V,) bool: tokens of text that hold a letter or digit; blanks, bare punctuation and special tokens are not."""
     size = len(codec.tokenizer)
     texts: Any = codec.tokenizer.batch_decode([[index] for index in range(size)], skip_special_tokens=False)
     plain_V = torch.tensor([any(character.isalnum() for character in text) for text in texts])
-    special = [index for index in codec.tokenizer.all_special_ids if index < size]
-    plain_V[special] = False
+    added = codec.tokenizer.added_tokens_decoder
+    special = {*codec.tokenizer.all_special_ids, *(index for index, token in added.items() if token.special)}
+    plain_V[[index for index in special if index < size]] = False
     plain_V[codec.eos_id] = False
     return plain_V
 
@@ -79,8 +80,11 @@ def plan_branches(
 
 def _branchable(trajectories: Sequence[Trajectory], mask_BL: Tensor, plain_V: Tensor) -> Tensor:
     allowed_BL = torch.zeros_like(mask_BL)
+    known = len(plain_V)
     for row, trajectory in enumerate(trajectories):
-        allowed_BL[row, : len(trajectory)] = plain_V[torch.tensor(trajectory.response_ids)]
+        # A model's vocabulary may be padded beyond its tokenizer's: such ids are no text.
+        ids_L = torch.tensor(trajectory.response_ids, dtype=torch.long)
+        allowed_BL[row, : len(trajectory)] = plain_V[ids_L.clamp_max(known - 1)] & (ids_L < known)
     return allowed_BL
 
 

@@ -40,12 +40,7 @@ def _tied(policy: Any) -> bool:
 
 def model_state(policy: nn.Module) -> dict[str, Any]:
     """Hugging Face names -> (sharded) tensors; a tied head is left out."""
-    state = {
-        name.removeprefix(
-            "model.",
-        ): value
-        for name, value in get_model_state_dict(policy).items()
-    }
+    state = {name.removeprefix("model."): value for name, value in get_model_state_dict(policy).items()}
     if _tied(policy):
         state.pop("lm_head.weight", None)
     return state
@@ -93,5 +88,5 @@ def prune(root: Path, keep: int) -> None:
     """Remove all but the newest `keep` complete checkpoints, and incomplete ones older than those."""
     complete = sorted(path.parent for path in root.glob(f"step_*/{COMPLETE}"))
     for path in sorted(root.glob("step_*")):
-        if path < complete[-1] and path not in complete[-keep:]:
+        if complete and path < complete[-1] and path not in complete[-keep:]:
             shutil.rmtree(path, ignore_errors=True)

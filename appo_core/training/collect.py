@@ -12,6 +12,7 @@ from appo_core.rollout.runner import RolloutRunner
 from appo_core.rollout.types import Finish, Trajectory
 from appo_core.training.experience import Scored
 from appo_core.training.prompts import Prompt
+from appo_core.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,18 @@ class Collector:
         return score_response(self.codec.decode(done.response_ids), question.gold, self.reward, question.kind)
 
 
-def prompt_starts(prompts: Sequence[Prompt], count: int, step: int) -> list[Trajectory]:
+def questions_by_group(prompts: Sequence[Prompt], ranks: Ranks) -> dict[str, Prompt]:
+    """This rank's prompts by group, named after the place among those of all ranks.
+
+    So names, and the seeds that follow from them, are unique in a step and do not depend on the number of ranks.
+    """
+    return {f"{place * ranks.world + ranks.rank}/{prompt.uid}": prompt for place, prompt in enumerate(prompts)}
+
+
+def prompt_starts(questions: dict[str, Prompt], count: int, step: int) -> list[Trajectory]:
     """`count` bare starts per prompt; uids are unique in a run."""
     return [
-        Trajectory(uid=f"{step}/{place}/{prompt.uid}/{number}", group=f"{place}/{prompt.uid}", prompt_ids=prompt.ids)
-        for place, prompt in enumerate(prompts)
+        Trajectory(uid=f"{step}/{group}/{number}", group=group, prompt_ids=prompt.ids)
+        for group, prompt in questions.items()
         for number in range(count)
     ]
-
-
-def questions_by_group(prompts: Sequence[Prompt]) -> dict[str, Prompt]:
-    """Prompt by group, named as in `prompt_starts`."""
-    return {f"{place}/{prompt.uid}": prompt for place, prompt in enumerate(prompts)}

@@ -39,7 +39,8 @@ def behaviour_tensor(trajectories: Sequence[Trajectory]) -> Tensor:
 def group_tensor(trajectories: Sequence[Trajectory]) -> Tensor:
     """(B,) group numbers in order of first appearance."""
     numbers: dict[str, int] = {}
-    return torch.tensor([numbers.setdefault(trajectory.group, len(numbers)) for trajectory in trajectories])
+    groups = [numbers.setdefault(trajectory.group, len(numbers)) for trajectory in trajectories]
+    return torch.tensor(groups, dtype=torch.long)
 
 
 def reward_tensor(rows: Sequence[Scored]) -> Tensor:

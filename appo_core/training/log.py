@@ -30,12 +30,14 @@ class MetricsLog:
     def _forget_after(self, step: int) -> None:
         if not self.path.exists():
             return
-        rows = [line for line in self.path.read_text().splitlines() if _step_of(line) in range(step + 1)]
+        # Without a checkpoint the run starts afresh, its first validation (step 0) included.
+        kept = range(step + 1) if step else range(0)
+        rows = [line for line in self.path.read_text().splitlines() if _step_of(line) in kept]
         self.path.write_text("".join(f"{line}\n" for line in rows))
 
 
 def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return -1

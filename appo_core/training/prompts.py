@@ -25,18 +25,27 @@ class Prompt:
     ids: list[int]
 
 
-def load_prompts(path: Path, codec: Codec, settings: PromptSettings, limits: LoopLimits) -> list[Prompt]:
-    """The prompts of one Parquet file.
+def load_prompts(
+    path: Path, codec: Codec, settings: PromptSettings, limits: LoopLimits, *, required: bool = True
+) -> list[Prompt]:
+    """The prompts of one Parquet file; none where it has no rows, or is not there, and is not `required`.
 
     Raises:
-        JobError: a prompt longer than `limits.max_prompt_tokens`, or a file without rows.
+        JobError: a prompt longer than `limits.max_prompt_tokens`, a system prompt that is not there, or a required
+            file without rows.
     """
+    if not required and not path.exists():
+        return []
     prompts = []
     for row in pq.read_table(path).to_pylist():
         messages = {message["role"]: message["content"] for message in row["prompt"]}
         info = row["extra_info"]
         uid = f"{info['split']}-{info['index']}"
-        ids = codec.prompt_ids(system_prompt(settings, messages.get("system")), messages["user"])
+        try:
+            system = system_prompt(settings, messages.get("system"))
+        except ValueError as error:
+            raise JobError(f"{path.name}: row {uid}: {error}", remedy="correct prompt.system") from error
+        ids = codec.prompt_ids(system, messages["user"])
         if len(ids) > limits.max_prompt_tokens:
             raise JobError(
                 f"{path.name}: row {uid}: prompt has {len(ids)} tokens, more than limits.max_prompt_tokens "
@@ -45,7 +54,7 @@ def load_prompts(path: Path, codec: Codec, settings: PromptSettings, limits: Loo
             )
         kind: Kind = "math" if row["ability"] == "math" else "qa"
         prompts.append(Prompt(uid, messages["user"], row["reward_model"]["ground_truth"], kind, ids))
-    if not prompts:
+    if required and not prompts:
         raise JobError(f"{path.name} has no rows", remedy="check the data stage")
     return prompts
 

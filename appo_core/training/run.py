@@ -3,6 +3,8 @@
 import asyncio
 import shutil
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,9 @@ import torch
 from appo_core.config.rl import RlSettings
 from appo_core.jobs.contract import EXIT_TRANSIENT, Job, JobError, Reporter
 from appo_core.rollout.codec import Codec
-from appo_core.rollout.engines import Engine, EngineError, build_engine
+from appo_core.rollout.engines import EngineError, build_engine
 from appo_core.rollout.runner import RolloutRunner
 from appo_core.tools import build_tools
-from appo_core.tools.base import Tool
 from appo_core.training import checkpoint
 from appo_core.training.checkpoint import TrainState
 from appo_core.training.collect import Collector
@@ -82,52 +83,58 @@ async def _train(job: Job, settings: RlSettings, ranks: Ranks, reporter: Reporte
     paths, model, data = Paths(job.output, job.work), job.input("model"), job.input("data")
     codec = Codec.load(model)
     prompts = load_prompts(data / "train.parquet", codec, settings.prompt, settings.limits)
-    valid_file = data / "valid.parquet"
-    valid = load_prompts(valid_file, codec, settings.prompt, settings.limits) if valid_file.exists() else []
+    valid = load_prompts(data / "valid.parquet", codec, settings.prompt, settings.limits, required=False)
     policy = load_policy(
         model, ranks, precision=settings.precision, gradient_checkpointing=settings.gradient_checkpointing
     )
     updater = _updater(settings, policy, model, ranks)
     resumed = checkpoint.newest(paths.checkpoints)
     state = checkpoint.load(resumed, policy, updater.optimizer) if resumed else TrainState()
-    if state.step:
+    if state.step and ranks.first:
         reporter.log(f"resuming behind step {state.step} of {settings.steps}")
-    limits = settings.limits
-    engine = build_engine(
-        settings.engine,
-        model,
-        max_model_len=limits.max_prompt_tokens + limits.max_response_tokens,
-        dtype=settings.precision,
-        seed=settings.seed,
-    )
-    tools = build_tools(settings.tools, job.inputs.get("corpus"))
-    runner = RolloutRunner(
-        engine=engine,
-        tools=tools,
-        codec=codec,
-        limits=limits,
-        sampling=settings.sampling,
-        max_in_flight=settings.engine.max_in_flight,
-        seed=settings.seed,
-    )
-    trainer = Trainer(
-        settings=settings,
-        policy=policy,
-        updater=updater,
-        engine=engine,
-        collector=Collector(runner, codec, settings.reward),
-        codec=codec,
-        prompts=prompts,
-        ranks=ranks,
-        state=state,
-    )
-    try:
+    async with _runner(settings, model, codec, job.inputs.get("corpus")) as runner:
+        trainer = Trainer(
+            settings=settings,
+            policy=policy,
+            updater=updater,
+            engine=runner.engine,
+            collector=Collector(runner, codec, settings.reward),
+            codec=codec,
+            prompts=prompts,
+            ranks=ranks,
+            state=state,
+        )
         await _loop(trainer, settings, valid, paths, reporter)
-    finally:
-        await _close(engine, tools)
     if ranks.first:
         _publishable(paths, model, settings.steps)
         reporter.result(**_summary(trainer, paths))
+
+
+@asynccontextmanager
+async def _runner(settings: RlSettings, model: Path, codec: Codec, corpus: Path | None) -> AsyncIterator[RolloutRunner]:
+    """Tools and engine for rollouts; whatever was started is closed, also when the next part does not start."""
+    limits = settings.limits
+    async with AsyncExitStack() as held:
+        tools = build_tools(settings.tools, corpus)
+        for tool in tools.values():
+            held.push_async_callback(tool.close)
+        engine = build_engine(
+            settings.engine,
+            model,
+            max_model_len=limits.max_prompt_tokens + limits.max_response_tokens,
+            dtype=settings.precision,
+            seed=settings.seed,
+        )
+        held.push_async_callback(engine.close)
+        yield RolloutRunner(
+            engine=engine,
+            tools=tools,
+            codec=codec,
+            limits=limits,
+            sampling=settings.sampling,
+            max_in_flight=settings.engine.max_in_flight,
+            seed=settings.seed,
+        )
 
 
 def _updater(settings: RlSettings, policy: Policy, model: Path, ranks: Ranks) -> Updater:
@@ -182,12 +189,6 @@ def _shown(metrics: dict[str, float]) -> dict[str, Any]:
     """The few metrics that stand beside a progress bar."""
     names = ("train/score", "train/correct", "branch/score", "validation/correct", "update/entropy", "seconds/step")
     return {name: round(metrics[name], 4) for name in names if name in metrics}
-
-
-async def _close(engine: Engine, tools: dict[str, Tool]) -> None:
-    await engine.close()
-    for tool in tools.values():
-        await tool.close()
 
 
 def _publishable(paths: Paths, model: Path, steps: int) -> None:

@@ -65,19 +65,19 @@ class Trainer:
         """One rollout-and-update step; returns its metrics (equal on all ranks where they are sums over ranks)."""
         self._clock = {}
         step = self.state.step
-        prompts = self._local_prompts(step)
-        initial = await self._initial(step, prompts)
-        questions = questions_by_group(prompts)
+        questions = self._questions(step)
+        moved = self._pending is not None
+        initial = await self._initial(step, questions)
         metrics: list[dict[str, float]] = []
         branches, credited = [], []
         planned = None
         if self.settings.algorithm.branching.when == "onpolicy":
             planned = await self._branch(initial.rows, questions, step, moved=False)
-        for part in self._minibatches(initial.rows, prompts):
+        for part in self._minibatches(initial.rows, questions):
             if planned is None:
-                grown, score_BL, signal = await self._branch(part, questions, step, moved=bool(metrics) or self._stale)
+                grown, score_BL, signal = await self._branch(part, questions, step, moved=moved or bool(metrics))
             else:
-                grown, score_BL, signal = _own_branches(part, planned)
+                grown, score_BL, signal = _own_branches(part, initial.rows, planned)
             advantage_BL = token_advantages(part, grown, self.settings.algorithm.advantage)
             began = time.perf_counter()
             update = self.updater.update([row.trajectory for row in part], advantage_BL, self.state.weights_version)
@@ -97,10 +97,10 @@ class Trainer:
 
     async def validate(self, prompts: list[Prompt]) -> dict[str, float]:
         """Greedy rollouts of held-out prompts, shared among the ranks."""
-        mine = prompts[self.ranks.rank :: self.ranks.world]
+        mine = questions_by_group(prompts[self.ranks.rank :: self.ranks.world], self.ranks)
         greedy = SamplingSettings(temperature=0.0)
         collected = await self.collector.collect(
-            prompt_starts(mine, 1, -1), questions_by_group(mine), seed=self.settings.seed, sampling=greedy
+            prompt_starts(mine, 1, -1), mine, seed=self.settings.seed, sampling=greedy
         )
         rows = [row for part in self.ranks.gather(collected.rows) for row in part]
         return reward_metrics(rows, "validation")
@@ -109,34 +109,35 @@ class Trainer:
     def _stale(self) -> bool:
         return self.settings.algorithm.branching.when == "stale"
 
-    def _local_prompts(self, step: int) -> list[Prompt]:
-        """This rank's share: the same number of prompts of every mini-batch."""
+    def _questions(self, step: int) -> dict[str, Prompt]:
+        """This rank's share of a step's prompts: the same number of every mini-batch."""
         chosen = step_prompts(self.prompts, step, self.settings.prompts_per_step, self.settings.seed)
-        return chosen[self.ranks.rank :: self.ranks.world]
+        return questions_by_group(chosen[self.ranks.rank :: self.ranks.world], self.ranks)
 
-    async def _initial(self, step: int, prompts: list[Prompt]) -> Collected:
+    async def _initial(self, step: int, questions: dict[str, Prompt]) -> Collected:
         """The initial rollouts; in `stale` mode those sampled one step ago, while the next ones are sampled now."""
         if not self._stale:
-            return await self._sample(step, prompts)
-        current = self._pending or await self._sample(step, prompts)
-        self._pending = await self._sample(step + 1, self._local_prompts(step + 1))
+            return await self._sample(step, questions)
+        current = self._pending or await self._sample(step, questions)
+        more = step + 1 < self.settings.steps
+        self._pending = await self._sample(step + 1, self._questions(step + 1)) if more else None
         return current
 
-    async def _sample(self, step: int, prompts: list[Prompt]) -> Collected:
+    async def _sample(self, step: int, questions: dict[str, Prompt]) -> Collected:
         began = time.perf_counter()
         algorithm = self.settings.algorithm
         count = algorithm.initial_rollouts if algorithm.branches_per_prompt else algorithm.rollouts_per_prompt
         collected = await self.collector.collect(
-            prompt_starts(prompts, count, step), questions_by_group(prompts), seed=self.settings.seed
+            prompt_starts(questions, count, step), questions, seed=self.settings.seed
         )
         self._spend("rollout", began)
         return collected
 
-    def _minibatches(self, rows: list[Scored], prompts: list[Prompt]) -> list[list[Scored]]:
+    def _minibatches(self, rows: list[Scored], questions: dict[str, Prompt]) -> list[list[Scored]]:
         """Rows by mini-batch of prompts; every rank gets as many mini-batches."""
         size = self.settings.minibatch_prompts // self.ranks.world
-        place = {f"{index}/{prompt.uid}": index // size for index, prompt in enumerate(prompts)}
-        parts: list[list[Scored]] = [[] for _ in range(len(prompts) // size)]
+        place = {group: index // size for index, group in enumerate(questions)}
+        parts: list[list[Scored]] = [[] for _ in range(len(questions) // size)]
         for row in rows:
             parts[place[row.trajectory.group]].append(row)
         return parts
@@ -171,12 +172,13 @@ class Trainer:
             branch_starts(trajectories, plan.points), questions, seed=self.settings.seed + step + 1
         )
         self._spend("branch", began)
-        signal = {
-            "branching/points": float(len(plan.points)),
+        local = {
+            "branching/points": float(len(plan.points)) * self.ranks.world,
             "branching/signal_share": plan.signal_share,
             "branching/spread": plan.mean_spread,
             "branching/noise_floor": self._noise_floor,
         }
+        signal = {name: self.ranks.sum(value) / self.ranks.world for name, value in local.items()}
         return grown.rows, plan.score_BL, signal
 
     def _dump(self, path: Path, rows: list[Credited]) -> None:
@@ -186,9 +188,10 @@ class Trainer:
 
     def _finish(self, initial: Collected, branches: list[Scored], updates: list[dict[str, float]]) -> dict[str, float]:
         trajectories: list[Trajectory] = initial.trajectories + [row.trajectory for row in branches]
-        seconds = self._clock.get("rollout", 0.0) + self._clock.get("branch", 0.0)
-        rollouts = rollout_metrics(trajectories, seconds)
-        tokens = int(self.ranks.sum(rollouts["rollout/generated_tokens"]))
+        everyone = [trajectory for part in self.ranks.gather(trajectories) for trajectory in part]
+        seconds = self.ranks.maximum(self._clock.get("rollout", 0.0) + self._clock.get("branch", 0.0))
+        rollouts = rollout_metrics(everyone, seconds)
+        tokens = int(rollouts["rollout/generated_tokens"])
         self.state = replace(self.state, step=self.state.step + 1, tokens=self.state.tokens + tokens)
         metrics = reward_metrics([row for part in self.ranks.gather(initial.rows) for row in part], "train")
         metrics |= reward_metrics([row for part in self.ranks.gather(branches) for row in part], "branch")
@@ -203,10 +206,14 @@ class Trainer:
 
 
 def _own_branches(
-    part: list[Scored], planned: tuple[list[Scored], torch.Tensor | None, dict[str, float]]
+    part: list[Scored],
+    rows: list[Scored],
+    planned: tuple[list[Scored], torch.Tensor | None, dict[str, float]],
 ) -> tuple[list[Scored], torch.Tensor | None, dict[str, float]]:
-    """The branches that left the rows of one mini-batch, from a plan made for the whole step."""
-    branches, _, signal = planned
+    """The branches that left the rows of one mini-batch, and these rows' scores, from a plan made for the step."""
+    branches, score_BL, signal = planned
     uids = {row.trajectory.uid for row in part}
     mine = [branch for branch in branches if branch.trajectory.prefix and branch.trajectory.prefix.origin in uids]
-    return mine, None, signal
+    if score_BL is not None:
+        score_BL = score_BL[[index for index, row in enumerate(rows) if row.trajectory.uid in uids]]
+    return mine, score_BL, signal

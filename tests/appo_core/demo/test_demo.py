@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_programs_print_what_the_conversation_says(full: DemoData) -> None:
     ran = 0
     for row in full.sft:
         turns = row["conversations"]
-        for call, observation in zip(turns, turns[1:], strict=False):
+        for call, observation in itertools.pairwise(turns):
             if call["from"] != "function_call" or "<python>" not in call["value"]:
                 continue
             program = call["value"].partition("<python>")[2].partition("</python>")[0].strip()
@@ -135,7 +136,7 @@ def test_one_search_result_holds_the_fact(full: DemoData, world: World, tmp_path
         assert search(fact.query) == f"Page 1: {fact.text}"
     for row in full.sft:
         turns = row["conversations"]
-        for call, observation in zip(turns, turns[1:], strict=False):
+        for call, observation in itertools.pairwise(turns):
             if "<search>" in call["value"] and call["from"] == "function_call":
                 query = call["value"].partition("<search>")[2].partition("</search>")[0].strip()
                 assert observation["value"] == f" <result>\n{search(query)}\n</result>"

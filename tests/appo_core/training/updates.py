@@ -1,4 +1,4 @@
-"""Some updates on made-up rows; as a torchrun program: ``updates MODEL PRECISION FOLDER`` writes metrics and weights."""
+"""Some updates on made-up rows. As a torchrun program, ``updates MODEL PRECISION FOLDER`` saves what they gave."""
 
 import json
 import random
