@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from appo_core.artifacts import Store
 from tasks.errors import StageError
 from tasks.mailbox import RESULT, read
+from tasks.progress import announce
 from tasks.stage import StageResult
 
 Execution = Literal["inline", "deployments"]
@@ -49,6 +50,7 @@ def deployed(name: str, parameters: dict[str, Any]) -> Iterator[FlowRun]:
         raise StageError(
             f"deployment {name}/{name} is not on this server", remedy="run `prefect --no-prompt deploy --all`"
         ) from None
+    announce(name, f"flow run {run.name} waits for a worker of pool {run.work_pool_name}")
     try:
         yield run
     except BaseException:

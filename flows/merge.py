@@ -4,11 +4,12 @@ from prefect import flow
 
 from appo_core.config import MergeSettings
 from flows.common import Name, Ref, StoreUrl, existing, finish, open_store, request
+from tasks.cancel import mark_cancelled
 from tasks.merge import STAGE, merge
 from tasks.stage import StageResult
 
 
-@flow(name="merge", flow_run_name="merge {name}")
+@flow(name="merge", flow_run_name="merge {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
 def merge_flow(
     name: Name = "demo",
     settings: MergeSettings = MergeSettings(),

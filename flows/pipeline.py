@@ -17,12 +17,18 @@ from flows.merge import merge_flow
 from flows.rl import rl_flow
 from flows.sft import sft_flow
 from flows.summary import PipelineResult, StageTime, show_comparison, show_times
+from tasks.cancel import mark_cancelled
 from tasks.stage import StageResult
 
 SFT_SUFFIX = "-sft"
 
 
-@flow(name="pipeline", flow_run_name="pipeline {settings.name}")
+@flow(
+    name="pipeline",
+    flow_run_name="pipeline {settings.name}",
+    on_failure=[mark_cancelled],
+    on_cancellation=[mark_cancelled],
+)
 def pipeline_flow(
     settings: Annotated[PipelineSettings, Field(description="Settings of every stage")] = PipelineSettings(),
     store: StoreUrl = None,

@@ -4,11 +4,12 @@ from prefect import flow
 
 from appo_core.config import RlSettings
 from flows.common import Name, Ref, StoreUrl, existing, finish, open_store, request
+from tasks.cancel import mark_cancelled
 from tasks.rl import STAGE, rl
 from tasks.stage import StageResult
 
 
-@flow(name="rl", flow_run_name="rl {name}")
+@flow(name="rl", flow_run_name="rl {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
 def rl_flow(
     name: Name = "demo",
     settings: RlSettings = RlSettings(),

@@ -15,6 +15,7 @@ from appo_core.artifacts import Store
 from appo_core.config import ServeSettings
 from flows.common import Name, Ref, StoreUrl, open_store, pin
 from flows.dispatch import Execution, cancel, deployed, follow
+from tasks.cancel import mark_cancelled
 from tasks.errors import StageError
 from tasks.lease import LeaseWatch, held
 from tasks.mailbox import ENDPOINT, clear, post, read
@@ -34,7 +35,7 @@ class Served(BaseModel):
     """Why it ended."""
 
 
-@flow(name="serve", flow_run_name="serve {name}")
+@flow(name="serve", flow_run_name="serve {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
 def serve_flow(
     name: Name = "demo",
     settings: ServeSettings = ServeSettings(),

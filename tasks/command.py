@@ -38,8 +38,9 @@ def run_command(
 ) -> dict[str, Any]:
     """Run `python -m <module> job.json` in `environment` and give its result metrics.
 
-    `folder` gets `job.json` and `job.log`. Events go to `listen` in the calling thread, and `tick` is called there several times a second. On any exception, an
-    interrupt and a cancel included, the job and everything it started is ended first. Raises `StageError`.
+    `folder` gets `job.json` and `job.log`. Events go to `listen` in the calling thread, and `tick` is called there
+    several times a second. On any exception, an interrupt and a cancel included, the job and everything it started is
+    ended first. Raises `StageError`.
     """
     path = folder / "job.json"
     path.write_text(job.model_dump_json(indent=1))

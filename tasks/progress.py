@@ -27,6 +27,12 @@ def watch(watcher: Watcher) -> Callable[[], None]:
     return lambda: _WATCHERS.remove(watcher)
 
 
+def announce(title: str, message: str) -> None:
+    """One line to whoever watches this process."""
+    for watcher in tuple(_WATCHERS):
+        watcher(title, Event(event="log", message=message))
+
+
 class Progress:
     """Listens to one job's events."""
 

@@ -13,6 +13,7 @@ from appo_core.artifacts import Draft, Manifest, Producer, Store, StoreError
 from appo_core.jobs.contract import Job
 from appo_core.local import cache
 from tasks import cards
+from tasks.cancel import CancelWatch
 from tasks.checking import check_output
 from tasks.command import run_command
 from tasks.environments import environment_digest
@@ -75,7 +76,7 @@ def _work(stage: Stage, request: StageRequest, job: Job, folder: Path) -> dict[s
     title = f"{stage.name} {request.name}"
     progress = Progress(title, cards.slug(f"progress-{title}"), get_run_logger())
     try:
-        return run_command(stage.module, stage.environment, job, folder=folder, listen=progress)
+        return run_command(stage.module, stage.environment, job, folder=folder, listen=progress, tick=CancelWatch())
     finally:
         progress.close()
 

@@ -1,7 +1,10 @@
 """Stages run as Prefect tasks, against a real server, with a real job."""
 
+import contextvars
 import json
 import shutil
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ import pytest
 from prefect import flow, get_client
 from prefect.artifacts import Artifact
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.runtime import flow_run
+from prefect.states import Cancelling
 
 from appo_core.artifacts import Store
 from appo_core.local import home
-from tasks import prefect_task
+from tasks import cancel, prefect_task
 from tasks.errors import StageError
 from tasks.prefect_task import run_task, stage_task
 from tasks.stage import Output, Stage, StageResult, prepare
@@ -157,3 +162,29 @@ def test_a_failing_check_publishes_nothing(store: Store) -> None:
     with pytest.raises(StageError, match=r"train\.jsonl"):
         run(store, stage=stage, value=6)
     assert not store.list()
+
+
+def test_a_run_cancelled_on_the_server_ends_its_job(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancel, "LOOK_EVERY_S", 0.1)
+    runs: list[str] = []
+
+    @flow(name="probe-flow", on_failure=[cancel.mark_cancelled], on_cancellation=[cancel.mark_cancelled])
+    def probe_flow() -> StageResult:
+        runs.append(str(flow_run.id))
+        return run_task(STAGE, stage_task(STAGE), prepare(STAGE, store, name="demo", settings={"end": "hang"}))
+
+    def ask() -> None:
+        while not list((home() / "work").glob("*/work/pids")):
+            time.sleep(0.05)
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(runs[0], Cancelling())
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(ask,))
+    thread.start()
+    with pytest.raises(StageError, match="cancelled on request"):
+        probe_flow()
+    thread.join()
+    (pids,) = (home() / "work").glob("*/work/pids")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split())
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(runs[0]).state.is_cancelled()
