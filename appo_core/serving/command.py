@@ -6,6 +6,10 @@ from appo_core.config.serve import ServeSettings
 from appo_core.jobs.contract import JobError
 
 MAX_LOGPROBS = 20
+CPU_FLAGS = ("--enforce-eager", "--no-enable-chunked-prefill")
+"""A prompt prefilled in pieces rewinds the request's random generator, which torch's CPU generator cannot: with a seed
+per request, the whole engine dies of it."""
+LEAST_BATCHED_TOKENS = 8192
 _MIB = 2**20
 
 
@@ -23,7 +27,7 @@ def server_command(model: Path, served_name: str, settings: ServeSettings, port:
         "--seed": str(settings.seed),
         **(_cpu_arguments(settings) if cpu else _gpu_arguments(settings)),
     }
-    flags = ["--enable-prefix-caching", "--disable-uvicorn-access-log", *(["--enforce-eager"] if cpu else [])]
+    flags = ["--enable-prefix-caching", "--disable-uvicorn-access-log", *(CPU_FLAGS if cpu else ())]
     module = ["-P", "-m", "vllm.entrypoints.openai.api_server"]  # the `vllm` command fails in the CPU build
     return [*module, *(part for pair in arguments.items() for part in pair), *flags]
 
@@ -38,6 +42,7 @@ def _cpu_arguments(settings: ServeSettings) -> dict[str, str]:
         raise JobError("serve.tensor_parallel is above 1 on a machine without GPU", remedy="set it to 1")
     return {
         "--kv-cache-memory-bytes": str(settings.kv_cache_mb * _MIB),
+        "--max-num-batched-tokens": str(max(settings.max_model_len, LEAST_BATCHED_TOKENS)),
         "--distributed-executor-backend": "uni",  # one process less, each takes seconds to import vLLM
     }
 

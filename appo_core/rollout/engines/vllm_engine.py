@@ -43,6 +43,7 @@ CLOSE_TIMEOUT_S = 15.0
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 _LOG_TAIL = 3
+_LEAST_BATCHED_TOKENS = 8192
 
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
@@ -248,4 +249,10 @@ def _arguments(settings: EngineSettings, model: Path, max_model_len: int, dtype:
         "logprobs_mode": "raw_logprobs",
         "disable_log_stats": True,
         "worker_extension_cls": "appo_core.rollout.engines.vllm_worker.WeightLoader",
+        **({} if torch.cuda.is_available() else _whole_prefills(max_model_len)),
     }
+
+
+def _whole_prefills(max_model_len: int) -> dict[str, Any]:
+    """No prompt in pieces: vLLM would rewind the request's seeded generator, which torch's CPU generator cannot."""
+    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(max_model_len, _LEAST_BATCHED_TOKENS)}
