@@ -84,7 +84,6 @@ def _hle(index: int, question: Question) -> Row:
         "rationale": "",
         "raw_subject": "Geography",
         "category": "Other",
-        "author_name": "",
         "canary": "",
         "has_image": False,
         "has_image_preview": False,

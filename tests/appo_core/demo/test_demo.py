@@ -17,6 +17,7 @@ from appo_core.demo import DemoData, build
 from appo_core.demo.benchmarks import MINIATURES
 from appo_core.demo.world import World, build_world
 from appo_core.tools.corpus_search import CorpusSearch
+from tests.appo_core.demo.answers import answer_of, asked
 
 SMALL = DemoSource(sft_rows=240, rl_rows=120, valid_rows=24, benchmark_rows=8)
 
@@ -39,20 +40,6 @@ def world() -> World:
 
 def as_bytes(demo: DemoData) -> bytes:
     return json.dumps(vars(demo), sort_keys=True).encode()
-
-
-def asked(row: dict[str, Any]) -> str:
-    return str(row.get("question") or row.get("problem") or row.get("Question"))
-
-
-def answer_of(question: str, world: World) -> str:
-    """The right answer, read off the question's text and the corpus alone."""
-    words = question.rstrip("?").replace(":", "").split()
-    if "the" not in words:
-        return str(int(words[2]) * int(words[4]) + int(words[6]))
-    subject = question.rstrip("?").partition("what is the ")[2] or question.rstrip("?").partition("What is the ")[2]
-    (value,) = [fact.value for fact in world.facts if fact.query == subject]
-    return str(int(value) * int(words[1]) + int(words[3])) if words[0] == "Times" else value
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(demo: DemoData) -> None:
