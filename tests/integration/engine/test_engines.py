@@ -176,6 +176,13 @@ async def test_cancelled_requests_leave_room(engine: Engine, original: torch.nn.
     assert _worst(original, await _many(engine, 4)) < 1e-4
 
 
+async def test_many_long_seeded_prompts_at_once(engine: Engine, original: torch.nn.Module) -> None:
+    """More prompt tokens than one pass of the engine takes: none may be prefilled in pieces on a CPU."""
+    prompts = [[5 + (index * 7 + at * at) % 90 for at in range(480)] for index in range(16)]
+    calls = (engine.generate(prompt, SamplingParams(max_tokens=4, seed=3)) for prompt in prompts)
+    assert [len(generation.token_ids) > 0 for generation in await asyncio.gather(*calls)] == [True] * 16
+
+
 async def test_request_beyond_the_model_length_is_refused(engine: Engine) -> None:
     with pytest.raises(EngineError):
         await engine.generate([5] * 600, SamplingParams(max_tokens=4))
