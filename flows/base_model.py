@@ -3,16 +3,13 @@
 from prefect import flow
 
 from appo_core.config import BaseModelSettings, TinyModel
-from flows.common import Name, Ref, StoreUrl, finish, open_store, request
+from flows.common import ENDED, Name, Ref, StoreUrl, finish, open_store, request
 from tasks.base_model import STAGE, base_model
-from tasks.cancel import mark_cancelled
 from tasks.sources import model_sources
 from tasks.stage import StageResult
 
 
-@flow(
-    name="base-model", flow_run_name="base-model {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled]
-)
+@flow(name="base-model", flow_run_name="base-model {name}", on_failure=ENDED, on_cancellation=ENDED)
 def base_model_flow(
     name: Name = "demo",
     settings: BaseModelSettings = TinyModel(),

@@ -1,19 +1,23 @@
 """What all flows share: the store, references with defaults, and a note of the result for whoever called."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
+from prefect.flows import FlowStateHook
 from prefect.runtime import flow_run
 from pydantic import Field
 
 from appo_core.artifacts import ArtifactRef, Store, StoreError
 from appo_core.config.pipeline import ArtifactName
 from appo_core.local import default_store
+from tasks.cancel import mark_cancelled
 from tasks.errors import StageError
 from tasks.mailbox import RESULT, post
 from tasks.prefect_task import StageTask, run_task
 from tasks.stage import Stage, StageRequest, StageResult, prepare
 
+ENDED: "list[FlowStateHook[..., Any]]" = [mark_cancelled]
+"""Hooks of every flow that ended without success."""
 Name = Annotated[ArtifactName, Field(description="Name of the chain: artifacts are called model/<name>, ...")]
 StoreUrl = Annotated[
     str | None, Field(description="Artifact store: s3://bucket/prefix or file:///folder; the worker's own by default")

@@ -3,14 +3,13 @@
 from prefect import flow
 
 from appo_core.config import DataSettings
-from flows.common import Name, StoreUrl, finish, open_store, request
-from tasks.cancel import mark_cancelled
+from flows.common import ENDED, Name, StoreUrl, finish, open_store, request
 from tasks.data import STAGE, data
 from tasks.sources import data_sources
 from tasks.stage import StageResult
 
 
-@flow(name="data", flow_run_name="data {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
+@flow(name="data", flow_run_name="data {name}", on_failure=ENDED, on_cancellation=ENDED)
 def data_flow(name: Name = "demo", settings: DataSettings = DataSettings(), store: StoreUrl = None) -> StageResult:
     """Load, repair, decontaminate and check rows; publish dataset/<name>-sft, -rl, -benchmarks and -corpus.
 

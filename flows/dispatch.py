@@ -16,6 +16,7 @@ from prefect.states import Cancelling
 from pydantic import BaseModel
 
 from appo_core.artifacts import Store
+from tasks.cancel import CancelWatch
 from tasks.errors import StageError
 from tasks.mailbox import RESULT, read
 from tasks.progress import announce
@@ -60,9 +61,10 @@ def deployed(name: str, parameters: dict[str, Any]) -> Iterator[FlowRun]:
 
 def wait(run: FlowRun) -> None:
     """Wait for a flow run to end; raises `StageError` unless it completed."""
-    started = time.monotonic()
+    started, watch = time.monotonic(), CancelWatch()
     while (current := follow(run.id, time.monotonic() - started)).state is None or not current.state.is_final():
         time.sleep(POLL_S)
+        watch()
     if not current.state.is_completed():
         raise StageError(
             f"flow run {current.name}: {current.state.message or current.state.name}",

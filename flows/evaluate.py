@@ -4,10 +4,9 @@ from prefect import flow
 
 from appo_core.artifacts import StoreError
 from appo_core.config import EvaluateSettings, ServeSettings
-from flows.common import Name, Ref, StoreUrl, existing, finish, open_store, report, request
+from flows.common import ENDED, Name, Ref, StoreUrl, existing, finish, open_store, report, request
 from flows.dispatch import Execution
 from flows.serve import served_model
-from tasks.cancel import mark_cancelled
 from tasks.errors import StageError
 from tasks.evaluate import STAGE, evaluate
 from tasks.run import reuse
@@ -15,7 +14,7 @@ from tasks.serve import deciding_settings
 from tasks.stage import StageResult
 
 
-@flow(name="evaluate", flow_run_name="evaluate {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
+@flow(name="evaluate", flow_run_name="evaluate {name}", on_failure=ENDED, on_cancellation=ENDED)
 def evaluate_flow(
     name: Name = "demo",
     settings: EvaluateSettings = EvaluateSettings(),

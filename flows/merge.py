@@ -3,13 +3,12 @@
 from prefect import flow
 
 from appo_core.config import MergeSettings
-from flows.common import Name, Ref, StoreUrl, existing, finish, open_store, request
-from tasks.cancel import mark_cancelled
+from flows.common import ENDED, Name, Ref, StoreUrl, existing, finish, open_store, request
 from tasks.merge import STAGE, merge
 from tasks.stage import StageResult
 
 
-@flow(name="merge", flow_run_name="merge {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
+@flow(name="merge", flow_run_name="merge {name}", on_failure=ENDED, on_cancellation=ENDED)
 def merge_flow(
     name: Name = "demo",
     settings: MergeSettings = MergeSettings(),

@@ -9,7 +9,7 @@ from appo_core.artifacts import Store
 from appo_core.config import PipelineSettings
 from appo_core.config.model import TinyModel
 from flows.base_model import base_model_flow
-from flows.common import StoreUrl, open_store
+from flows.common import ENDED, StoreUrl, open_store
 from flows.data import data_flow
 from flows.dispatch import run_flow
 from flows.evaluate import evaluate_flow
@@ -17,18 +17,12 @@ from flows.merge import merge_flow
 from flows.rl import rl_flow
 from flows.sft import sft_flow
 from flows.summary import PipelineResult, StageTime, show_comparison, show_times
-from tasks.cancel import mark_cancelled
 from tasks.stage import StageResult
 
 SFT_SUFFIX = "-sft"
 
 
-@flow(
-    name="pipeline",
-    flow_run_name="pipeline {settings.name}",
-    on_failure=[mark_cancelled],
-    on_cancellation=[mark_cancelled],
-)
+@flow(name="pipeline", flow_run_name="pipeline {settings.name}", on_failure=ENDED, on_cancellation=ENDED)
 def pipeline_flow(
     settings: Annotated[PipelineSettings, Field(description="Settings of every stage")] = PipelineSettings(),
     store: StoreUrl = None,

@@ -3,13 +3,12 @@
 from prefect import flow
 
 from appo_core.config import RlSettings
-from flows.common import Name, Ref, StoreUrl, existing, finish, open_store, request
-from tasks.cancel import mark_cancelled
+from flows.common import ENDED, Name, Ref, StoreUrl, existing, finish, open_store, request
 from tasks.rl import STAGE, rl
 from tasks.stage import StageResult
 
 
-@flow(name="rl", flow_run_name="rl {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
+@flow(name="rl", flow_run_name="rl {name}", on_failure=ENDED, on_cancellation=ENDED)
 def rl_flow(
     name: Name = "demo",
     settings: RlSettings = RlSettings(),

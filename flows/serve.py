@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field, PositiveFloat
 
 from appo_core.artifacts import Store
 from appo_core.config import ServeSettings
-from flows.common import Name, Ref, StoreUrl, open_store, pin
+from flows.common import ENDED, Name, Ref, StoreUrl, open_store, pin
 from flows.dispatch import Execution, cancel, deployed, follow
-from tasks.cancel import mark_cancelled
+from tasks.cancel import CancelWatch
 from tasks.errors import StageError
 from tasks.lease import LeaseWatch, held
 from tasks.mailbox import ENDPOINT, clear, post, read
@@ -35,7 +35,7 @@ class Served(BaseModel):
     """Why it ended."""
 
 
-@flow(name="serve", flow_run_name="serve {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
+@flow(name="serve", flow_run_name="serve {name}", on_failure=ENDED, on_cancellation=ENDED)
 def serve_flow(
     name: Name = "demo",
     settings: ServeSettings = ServeSettings(),
@@ -68,9 +68,10 @@ def serve_flow(
 
 def _hold(server: RunningServer, lease: LeaseWatch | None, most_s: float) -> tuple[str, float]:
     """Wait until the server is not needed any more; raises `StageError` when it ends by itself."""
-    started = time.monotonic()
+    started, watch = time.monotonic(), CancelWatch()
     while True:
         time.sleep(TICK_S)
+        watch()
         server.check()
         seconds = time.monotonic() - started
         why = lease.over() if lease else None
@@ -96,12 +97,13 @@ def served_model(
 
 def _announced(store: Store, run_id: UUID) -> Endpoint:
     """Wait for a serve flow run's endpoint; raises `StageError` when the run ends before."""
-    started = time.monotonic()
+    started, watch = time.monotonic(), CancelWatch()
     while (note := read(store, str(run_id), ENDPOINT)) is None:
         run = follow(run_id, time.monotonic() - started)
         if run.state is not None and run.state.is_final():
             raise StageError(f"serve: {run.state.message or run.state.name}", remedy=f"see flow run {run_id}")
         time.sleep(TICK_S)
+        watch()
     return Endpoint.model_validate(note)
 
 

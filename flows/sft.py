@@ -3,13 +3,12 @@
 from prefect import flow
 
 from appo_core.config import SftSettings
-from flows.common import Name, Ref, StoreUrl, finish, open_store, request
-from tasks.cancel import mark_cancelled
+from flows.common import ENDED, Name, Ref, StoreUrl, finish, open_store, request
 from tasks.sft import STAGE, sft
 from tasks.stage import StageResult
 
 
-@flow(name="sft", flow_run_name="sft {name}", on_failure=[mark_cancelled], on_cancellation=[mark_cancelled])
+@flow(name="sft", flow_run_name="sft {name}", on_failure=ENDED, on_cancellation=ENDED)
 def sft_flow(
     name: Name = "demo",
     settings: SftSettings = SftSettings(),
