@@ -89,8 +89,9 @@ def _branchable(trajectories: Sequence[Trajectory], mask_BL: Tensor, plain_V: Te
 
 
 def branch_starts(trajectories: Sequence[Trajectory], points: Sequence[BranchPoint]) -> list[Trajectory]:
-    """The trajectories to run, one per branch point, named after their origin."""
+    """The trajectories to run, one per branch point, named after their origin and the token they leave it at."""
+    origins = [trajectories[point.row] for point in points]
     return [
-        trajectories[point.row].branch(f"{trajectories[point.row].uid}/b{number}", point.split, point.score)
-        for number, point in enumerate(points)
+        origin.branch(f"{origin.uid}/b{point.split}", point.split, point.score)
+        for origin, point in zip(origins, points, strict=True)
     ]

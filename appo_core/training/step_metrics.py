@@ -22,7 +22,8 @@ def reward_metrics(rows: Sequence[Scored], prefix: str) -> dict[str, float]:
 
 def rollout_metrics(trajectories: Sequence[Trajectory], seconds: float) -> dict[str, float]:
     """Accounting of tokens, calls and waits."""
-    calls = [call for trajectory in trajectories for call in trajectory.tool_calls]
+    # A branch inherits the calls of its prefix; its own end behind it.
+    calls = [call for trajectory in trajectories for call in trajectory.tool_calls if call.end > _own_start(trajectory)]
     generated = sum(sum(t.mask[_own_start(t) :]) for t in trajectories)
     sent = sum(trajectory.prompt_tokens_sent for trajectory in trajectories)
     return {

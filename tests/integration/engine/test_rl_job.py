@@ -230,6 +230,23 @@ def test_two_ranks_train_together(demo: Path, tmp_path: Path) -> None:
     assert metrics[0]["branching/points"] == len(rows) - len(inits)
 
 
+def test_two_ranks_sample_and_learn_what_one_does(demo: Path, tmp_path: Path) -> None:
+    """The first step of a float32 run is the same on one rank and on two: rollouts, branches, loss and gradient."""
+    firsts, metrics = [], []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        run(folder, demo, settings(steps=1, processes=processes, minibatch_prompts=2, validate_every=0))
+        rows = jsonl(folder / "out" / "rollouts" / "step_000001.jsonl")
+        firsts.append({row["uid"]: (row["response_ids"], row["reward"]) for row in rows})
+        metrics.append(jsonl(folder / "out" / "checkpoint" / "metrics.jsonl")[0])
+    assert firsts[0] == firsts[1]
+    for name in ("train/score", "rollout/generated_tokens", "branching/points", "tools/calls"):
+        assert metrics[0][name] == pytest.approx(metrics[1][name]), name
+    for name in ("update/policy_loss", "update/entropy", "update/grad_norm"):
+        assert metrics[0][name] == pytest.approx(metrics[1][name], rel=1e-3, abs=1e-5), name
+
+
 def test_settings_that_do_not_fit_the_ranks_are_one_line(demo: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         command(tmp_path, demo, settings(processes=2)), capture_output=True, text=True, check=False, cwd=ROOT
