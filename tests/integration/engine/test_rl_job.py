@@ -258,7 +258,7 @@ def test_settings_that_do_not_fit_the_ranks_are_one_line(demo: Path, tmp_path: P
 
 
 def test_two_steps_on_published_rows(shared: Path, tmp_path: Path) -> None:
-    """Real questions, repaired by the data stage, with the recorded search results that were published with them."""
+    """Real questions, repaired by the data stage, with the search results published with them; mixed precision."""
     published = shared / "data"
     source = FileSource(
         rl_train=(str(published / "rl" / "train_10k.parquet"),),
@@ -275,6 +275,7 @@ def test_two_steps_on_published_rows(shared: Path, tmp_path: Path) -> None:
         limits={"max_prompt_tokens": 1500, "max_response_tokens": 48},
         tools={"search": {"backend": "recorded"}},
         micro_batch_tokens=4000,
+        precision="bf16",
     )
     run(tmp_path, tmp_path, chosen)
     check_layout(tmp_path / "out", tmp_path, 2)
