@@ -42,7 +42,9 @@ def build(source: DemoSource) -> DemoData:
         sft_row(index, question, good=rng.random() < source.good_plan_share, search=search, rng=rng)
         for index, question in enumerate(islice(train, source.sft_rows))
     ]
-    rl_train = [rl_row(index, question, "train") for index, question in enumerate(islice(train, source.rl_rows))]
+    # Of its own: what the cold start asks may come again, so that no kind of question runs out.
+    practice = distinct_questions(train_world, random.Random(f"rl-{source.seed}"), tuple(Kind))
+    rl_train = [rl_row(index, question, "train") for index, question in enumerate(islice(practice, source.rl_rows))]
     taken = {row["extra_info"]["question"] for row in rl_train} | {row["conversations"][0]["value"] for row in sft}
     held_out = distinct_questions(held_out_world, random.Random(f"valid-{source.seed}"), tuple(Kind))
     # Facts are held out by the split; plain arithmetic may come up twice.

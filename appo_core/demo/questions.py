@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from appo_core.demo.world import HIGH, LOW, Fact, World
 
+_OPENINGS = ("What is", "Do you know", "Can you find")
+
 
 class Kind(StrEnum):
     """What a question needs."""
@@ -49,7 +51,7 @@ def arithmetic(rng: random.Random) -> Question:
 def lookup(rng: random.Random, facts: list[Fact]) -> Question:
     """One fact that only the corpus knows."""
     fact = rng.choice(facts)
-    return Question(Kind.LOOKUP, f"What is the {fact.query}?", fact.value, fact=fact)
+    return Question(Kind.LOOKUP, f"{rng.choice(_OPENINGS)} the {fact.query}?", fact.value, fact=fact)
 
 
 def both(rng: random.Random, facts: list[Fact]) -> Question:

@@ -15,6 +15,6 @@ def answer_of(question: str, world: World) -> str:
     words = question.rstrip("?").replace(":", "").split()
     if "the" not in words:
         return str(int(words[2]) * int(words[4]) + int(words[6]))
-    subject = question.rstrip("?").partition("what is the ")[2] or question.rstrip("?").partition("What is the ")[2]
+    subject = question.rstrip("?").partition(" the ")[2]
     (value,) = [fact.value for fact in world.facts if fact.query == subject]
     return str(int(value) * int(words[1]) + int(words[3])) if words[0] == "Times" else value
