@@ -28,11 +28,20 @@ def _samples(job: Job) -> Context:
     return {"samples": job.settings["samples"]} if "samples" in job.settings else {}
 
 
+def _scores(job: Job) -> Context:
+    return {"benchmarks": job.settings["benchmarks"]} if "benchmarks" in job.settings else {}
+
+
 def _none(_job: Job) -> Context:
     return {}
 
 
-CONTEXTS: Mapping[str, Callable[[Job], Context]] = {"rl": _rl, "model": _model, "predictions": _samples}
+CONTEXTS: Mapping[str, Callable[[Job], Context]] = {
+    "rl": _rl,
+    "model": _model,
+    "predictions": _samples,
+    "scores": _scores,
+}
 """What each suite must know beside the folder."""
 
 

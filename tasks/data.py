@@ -1,7 +1,20 @@
 """The data stage: rows loaded, repaired, decontaminated and checked, as four datasets."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tasks.prefect_task import stage_task
-from tasks.stage import Output, Stage
+from tasks.stage import Origin, Output, Stage
+
+
+def origin(settings: Mapping[str, Any]) -> Origin:
+    """The files that the rows come from, or the demo world."""
+    source = settings["source"]
+    if source["kind"] == "demo":
+        return Origin(f"the project's demo world, seed {source['seed']}", "Apache-2.0")
+    files = [source["sft"], *source["rl_train"], *source["rl_valid"], source["benchmarks"], source["corpus"]]
+    return Origin(", ".join(file for file in [*files, source["search_cache"]] if file), source["licence"])
+
 
 STAGE = Stage(
     name="data",
@@ -25,5 +38,6 @@ STAGE = Stage(
         Output("benchmarks", "dataset", "-benchmarks", "benchmarks", metrics=("benchmark",), optional=True),
         Output("rl", "dataset", "-rl", "rl", suites=("rl",), metrics=("rl_",)),
     ),
+    origin=origin,
 )
 data = stage_task(STAGE)

@@ -19,7 +19,7 @@ STAGE = Stage(
         "appo_core.rewards",
         "appo_core.serving",
     ),
-    outputs=(Output("report", "eval-report", suites=("predictions",)),),
+    outputs=(Output("report", "eval-report", suites=("predictions", "scores")),),
     roles=("model", "benchmarks"),
 )
 evaluate = stage_task(STAGE)

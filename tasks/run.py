@@ -87,7 +87,7 @@ def _publish(
     """Check every output, then publish them; optional ones first, so that the others stand for a complete set."""
     present = [one for one in stage.outputs if not one.optional or (job.output / one.folder).is_dir()]
     checks = {one.role: check_output(stage, one, job) for one in present}
-    parents, producer = parents_of(request, store), _producer(stage, request)
+    parents, producer, origin = parents_of(request, store), _producer(stage, request), stage.origin(request.settings)
     return {
         one.role: store.publish(
             Draft(
@@ -99,6 +99,8 @@ def _publish(
                 producer=producer,
                 metrics={key: value for key, value in metrics.items() if key.startswith(one.metrics)},
                 checks=checks[one.role],
+                licence=origin.licence,
+                source=origin.source,
             )
         )
         for one in sorted(present, key=lambda one: not one.optional)

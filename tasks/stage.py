@@ -1,6 +1,6 @@
 """What a stage is: its environment, the code that decides its result, its inputs and its outputs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -31,6 +31,18 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where data from outside the chain comes from, and under which licence."""
+
+    source: str = ""
+    licence: str = ""
+
+
+def _inside(_settings: Mapping[str, Any]) -> Origin:
+    return Origin()
+
+
+@dataclass(frozen=True)
 class Stage:
     """The declaration of one stage."""
 
@@ -43,6 +55,8 @@ class Stage:
     outputs: tuple[Output, ...]
     roles: tuple[str, ...] = ()
     """Inputs the job cannot do without."""
+    origin: Callable[[Mapping[str, Any]], Origin] = _inside
+    """From the stage's settings, for stages that bring something in."""
 
     @property
     def module(self) -> str:

@@ -14,7 +14,7 @@ class BranchingSettings(Settings):
 
     when: Literal["minibatch", "stale", "onpolicy"] = "minibatch"
     """`minibatch`: scored by the policy after the updates made so far in this step (the paper); `stale`: initial
-    rollouts come from an earlier version; `onpolicy`: before any update (the published code: no future-value signal)."""
+    rollouts come from an earlier version; `onpolicy`: before any update (the published code: no signal)."""
     score: Literal["product", "entropy", "future", "sum"] = "product"
     entropy_weight: UnitInterval = 0.5
     """Weight of Z(entropy) when `score` is `sum`; Z(future value) gets the rest."""

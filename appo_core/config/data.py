@@ -43,6 +43,8 @@ class FileSource(Settings):
     """JSON lines with `id`, `title`, `text` for the local search back end."""
     search_cache: str | None = None
     """Recorded search results: JSON object query -> result text (may be gzipped)."""
+    licence: str = ""
+    """Licence of the rows; recorded in the lineage."""
     max_rows: PositiveInt | None = None
     """Keep only the first rows of each split; for trials."""
 

@@ -33,8 +33,8 @@ class LocalModel(Settings):
     kind: Literal["path"] = "path"
     path: str
     """Folder with config.json, tokenizer and safetensors."""
-    trust_remote_code: bool = False
-    """Run Python code that comes with the model; off unless a preset says so in writing."""
+    licence: str = ""
+    """Licence of the weights; recorded in the lineage."""
 
 
 BaseModelSettings = Annotated[TinyModel | LocalModel, Field(discriminator="kind")]

@@ -50,7 +50,7 @@ class SearchToolSettings(Settings):
 
     enabled: bool = True
     backend: Literal["corpus", "recorded", "bing"] = "corpus"
-    """`corpus`: BM25 over the artifact's corpus.jsonl; `recorded`: recorded results only; `bing`: live, recorded first."""
+    """`corpus`: BM25 over the dataset's corpus.jsonl; `recorded`: recorded results; `bing`: recorded, then live."""
     max_results: PositiveInt = 10
     max_result_chars: PositiveInt = 1000
     bing: BingSearchSettings = BingSearchSettings()
@@ -69,7 +69,7 @@ class PromptSettings(Settings):
     """What stands before the question."""
 
     system: str = "code_search"
-    """Name of a built-in system prompt (`code_search`, `search`, `math`, `base`, `demo`, ...), or `row`: take the row's own."""
+    """Name of a built-in system prompt (`code_search`, `search`, `math`, `base`, `demo`), or `row`: the row's own."""
 
 
 class LoopLimits(Settings):

@@ -39,7 +39,9 @@ class Job(BaseModel):
             raise JobError(f"input '{role}' is missing", remedy="name it in the job's inputs")
         path = self.inputs[role]
         if not path.exists():
-            raise JobError(f"input '{role}': {path} does not exist", remedy="check the path or re-run the earlier stage")
+            raise JobError(
+                f"input '{role}': {path} does not exist", remedy="check the path or re-run the earlier stage"
+            )
         return path
 
 
@@ -84,9 +86,7 @@ class Reporter:
 
     def progress(self, current: float, total: float, *, unit: str, message: str = "", **metrics: Any) -> None:
         """How far the job is, with its newest metrics."""
-        self._emit(
-            Event(event="progress", current=current, total=total, unit=unit, message=message, metrics=metrics)
-        )
+        self._emit(Event(event="progress", current=current, total=total, unit=unit, message=message, metrics=metrics))
 
     def log(self, message: str) -> None:
         """One line for people."""

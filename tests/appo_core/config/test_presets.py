@@ -50,7 +50,7 @@ def test_overrides_are_typed_by_yaml_and_applied_in_order() -> None:
 
 def test_another_kind_drops_the_keys_of_the_old_kind() -> None:
     settings = load_preset("demo", ["base_model.hidden_size=64", "base_model.kind=path", "base_model.path=/models/x"])
-    assert settings.base_model.model_dump() == {"kind": "path", "path": "/models/x", "trust_remote_code": False}
+    assert settings.base_model.model_dump() == {"kind": "path", "path": "/models/x", "licence": ""}
 
 
 @pytest.mark.parametrize(
