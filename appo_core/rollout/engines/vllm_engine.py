@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -227,7 +227,17 @@ def _environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
+    extra |= own_device(os.environ)
     return {key: value for key, value in clean_environment(extra).items() if key not in _TORCHRUN}
+
+
+def own_device(environment: Mapping[str, str]) -> dict[str, str]:
+    """The GPU of this rank, where torchrun started several: without it every rank's vLLM would take the first one."""
+    rank = environment.get("LOCAL_RANK")
+    if rank is None:
+        return {}
+    visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return {"CUDA_VISIBLE_DEVICES": visible[int(rank)] if len(visible) > int(rank) and visible[0] else rank}
 
 
 def _arguments(settings: EngineSettings, model: Path, max_model_len: int, dtype: str, seed: int) -> dict[str, Any]:
