@@ -4,6 +4,7 @@ from prefect import flow
 
 from appo_core.config import BaseModelSettings, TinyModel
 from flows.common import ENDED, Name, Ref, StoreUrl, finish, open_store, request
+from flows.defaults import DEMO
 from tasks.base_model import STAGE, base_model
 from tasks.sources import model_sources
 from tasks.stage import StageResult
@@ -12,7 +13,7 @@ from tasks.stage import StageResult
 @flow(name="base-model", flow_run_name="base-model {name}", on_failure=ENDED, on_cancellation=ENDED)
 def base_model_flow(
     name: Name = "demo",
-    settings: BaseModelSettings = TinyModel(),
+    settings: BaseModelSettings = DEMO.base_model,
     data: Ref = None,
     corpus: Ref = None,
     store: StoreUrl = None,

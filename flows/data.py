@@ -4,13 +4,14 @@ from prefect import flow
 
 from appo_core.config import DataSettings
 from flows.common import ENDED, Name, StoreUrl, finish, open_store, request
+from flows.defaults import DEMO
 from tasks.data import STAGE, data
 from tasks.sources import data_sources
 from tasks.stage import StageResult
 
 
 @flow(name="data", flow_run_name="data {name}", on_failure=ENDED, on_cancellation=ENDED)
-def data_flow(name: Name = "demo", settings: DataSettings = DataSettings(), store: StoreUrl = None) -> StageResult:
+def data_flow(name: Name = "demo", settings: DataSettings = DEMO.data, store: StoreUrl = None) -> StageResult:
     """Load, repair, decontaminate and check rows; publish dataset/<name>-sft, -rl, -benchmarks and -corpus.
 
     Args:

@@ -5,6 +5,7 @@ from prefect import flow
 from appo_core.artifacts import StoreError
 from appo_core.config import EvaluateSettings, ServeSettings
 from flows.common import ENDED, Name, Ref, StoreUrl, existing, finish, open_store, report, request
+from flows.defaults import DEMO
 from flows.dispatch import Execution
 from flows.serve import served_model
 from tasks.errors import StageError
@@ -17,8 +18,8 @@ from tasks.stage import StageResult
 @flow(name="evaluate", flow_run_name="evaluate {name}", on_failure=ENDED, on_cancellation=ENDED)
 def evaluate_flow(
     name: Name = "demo",
-    settings: EvaluateSettings = EvaluateSettings(),
-    serve: ServeSettings = ServeSettings(),
+    settings: EvaluateSettings = DEMO.evaluate,
+    serve: ServeSettings = DEMO.serve,
     model: Ref = None,
     benchmarks: Ref = None,
     corpus: Ref = None,

@@ -4,6 +4,7 @@ from prefect import flow
 
 from appo_core.config import MergeSettings
 from flows.common import ENDED, Name, Ref, StoreUrl, existing, finish, open_store, request
+from flows.defaults import DEMO
 from tasks.merge import STAGE, merge
 from tasks.stage import StageResult
 
@@ -11,7 +12,7 @@ from tasks.stage import StageResult
 @flow(name="merge", flow_run_name="merge {name}", on_failure=ENDED, on_cancellation=ENDED)
 def merge_flow(
     name: Name = "demo",
-    settings: MergeSettings = MergeSettings(),
+    settings: MergeSettings = DEMO.merge,
     checkpoint: Ref = None,
     reference: Ref = None,
     store: StoreUrl = None,

@@ -11,7 +11,8 @@ from appo_core.config.model import TinyModel
 from flows.base_model import base_model_flow
 from flows.common import ENDED, StoreUrl, open_store
 from flows.data import data_flow
-from flows.dispatch import run_flow
+from flows.defaults import DEMO
+from flows.dispatch import Execution, run_flow
 from flows.evaluate import evaluate_flow
 from flows.merge import merge_flow
 from flows.rl import rl_flow
@@ -24,8 +25,9 @@ SFT_SUFFIX = "-sft"
 
 @flow(name="pipeline", flow_run_name="pipeline {settings.name}", on_failure=ENDED, on_cancellation=ENDED)
 def pipeline_flow(
-    settings: Annotated[PipelineSettings, Field(description="Settings of every stage")] = PipelineSettings(),
+    settings: Annotated[PipelineSettings, Field(description="Settings of every stage")] = DEMO,
     store: StoreUrl = None,
+    execution: Execution | None = None,
 ) -> PipelineResult:
     """Cold-start SFT, APPO RL, merge, vLLM serving and pass@k of the SFT and the RL model side by side.
 
@@ -35,7 +37,10 @@ def pipeline_flow(
     Args:
         settings: Settings of every stage.
         store: Artifact store.
+        execution: Run stages in this flow's process or as deployments; `settings.execution` by default.
     """
+    if execution:
+        settings = settings.model_copy(update={"execution": execution})
     chain = _Chain(settings, open_store(store))
     data = chain.run("data", data_flow, settings=settings.data)
     texts = _some(data, data="sft", corpus="corpus") if isinstance(settings.base_model, TinyModel) else {}

@@ -4,6 +4,7 @@ from prefect import flow
 
 from appo_core.config import RlSettings
 from flows.common import ENDED, Name, Ref, StoreUrl, existing, finish, open_store, request
+from flows.defaults import DEMO
 from tasks.rl import STAGE, rl
 from tasks.stage import StageResult
 
@@ -11,7 +12,7 @@ from tasks.stage import StageResult
 @flow(name="rl", flow_run_name="rl {name}", on_failure=ENDED, on_cancellation=ENDED)
 def rl_flow(
     name: Name = "demo",
-    settings: RlSettings = RlSettings(),
+    settings: RlSettings = DEMO.rl,
     model: Ref = None,
     data: Ref = None,
     corpus: Ref = None,

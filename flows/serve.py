@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, PositiveFloat
 from appo_core.artifacts import Store
 from appo_core.config import ServeSettings
 from flows.common import ENDED, Name, Ref, StoreUrl, open_store, pin
+from flows.defaults import DEMO
 from flows.dispatch import Execution, cancel, deployed, follow
 from tasks.cancel import CancelWatch
 from tasks.errors import StageError
@@ -38,7 +39,7 @@ class Served(BaseModel):
 @flow(name="serve", flow_run_name="serve {name}", on_failure=ENDED, on_cancellation=ENDED)
 def serve_flow(
     name: Name = "demo",
-    settings: ServeSettings = ServeSettings(),
+    settings: ServeSettings = DEMO.serve,
     model: Ref = None,
     max_hours: Annotated[PositiveFloat, Field(description="The server stops by itself after this time")] = 24.0,
     leased: Annotated[bool, Field(description="Stop when the flow run that asked for the server is gone")] = False,

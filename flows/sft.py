@@ -4,6 +4,7 @@ from prefect import flow
 
 from appo_core.config import SftSettings
 from flows.common import ENDED, Name, Ref, StoreUrl, finish, open_store, request
+from flows.defaults import DEMO
 from tasks.sft import STAGE, sft
 from tasks.stage import StageResult
 
@@ -11,7 +12,7 @@ from tasks.stage import StageResult
 @flow(name="sft", flow_run_name="sft {name}", on_failure=ENDED, on_cancellation=ENDED)
 def sft_flow(
     name: Name = "demo",
-    settings: SftSettings = SftSettings(),
+    settings: SftSettings = DEMO.sft,
     model: Ref = None,
     data: Ref = None,
     store: StoreUrl = None,

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.utilities.callables import parameter_schema
 
 from appo_core.artifacts import Store
+from appo_core.config import PipelineSettings
+from appo_core.config.presets import load_preset
 from appo_core.processes import Process
 from flows.cli.prefect_server import free_port, server
+from flows.pipeline import pipeline_flow
 
 ROOT = Path(__file__).resolve().parents[2]
 POOLS = ("cpu", "gpu-train", "gpu-serve")
@@ -34,6 +38,11 @@ def test_every_flow_is_deployed_on_a_known_pool_without_machine_paths() -> None:
         path, _, function = one["entrypoint"].partition(":")
         assert f"def {function}(" in (ROOT / path).read_text()
     assert str(ROOT) not in (ROOT / "prefect.yaml").read_text()
+
+
+def test_the_parameter_form_starts_from_the_demo_preset() -> None:
+    settings = parameter_schema(pipeline_flow).properties["settings"]["default"]
+    assert PipelineSettings.model_validate(settings) == load_preset("demo")
 
 
 @contextmanager
