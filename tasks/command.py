@@ -108,7 +108,9 @@ class _Seen:
         stage = module.rpartition(".")[2]
         if self.error is not None and code in (EXIT_BAD_INPUT, EXIT_TRANSIENT, 1):
             remedy = self.error.remedy.replace("the log above", str(log))
-            return StageError(f"{stage}: {self.error.message}", remedy=remedy, transient=code == EXIT_TRANSIENT)
+            transient, bad_input = code == EXIT_TRANSIENT, code == EXIT_BAD_INPUT
+            message = f"{stage}: {self.error.message}"
+            return StageError(message, remedy=remedy, transient=transient, bad_input=bad_input)
         if code < 0:
             killed = f"{stage}: killed by signal {-code}"
             return StageError(

@@ -59,7 +59,7 @@ def _job(stage: Stage, request: StageRequest, store: Store, folder: Path) -> Job
     """The job, its inputs fetched; an earlier attempt's output is dropped, its work folder kept."""
     missing = [role for role in stage.roles if role not in request.inputs]
     if missing:
-        raise StageError(f"{stage.name}: input '{missing[0]}' is missing", remedy="name its artifact")
+        raise StageError(f"{stage.name}: input '{missing[0]}' is missing", remedy="name its artifact", bad_input=True)
     shutil.rmtree(folder / "output", ignore_errors=True)
     manifests = {role: store.find(ref) for role, ref in request.inputs.items()}
     return Job(

@@ -27,7 +27,8 @@ def model_sources(settings: TinyModel | LocalModel) -> dict[str, str]:
         return {}
     folder = Path(settings.path)
     if not (folder / "config.json").is_file():
-        raise StageError(f"base_model.path: {folder} holds no config.json", remedy="name a Hugging Face model folder")
+        message = f"base_model.path: {folder} holds no config.json"
+        raise StageError(message, remedy="name a Hugging Face model folder", bad_input=True)
     return {settings.path: digest(settings.path)}
 
 
@@ -37,9 +38,10 @@ def digest(url: str) -> str:
         files, path = fsspec.core.url_to_fs(url)
         names = sorted(files.find(path)) if files.isdir(path) else [path] if files.exists(path) else []
     except (OSError, ValueError, ImportError) as error:
-        raise StageError(f"{url}: {error}", remedy="check the path and its credentials") from None
+        raise StageError(f"{url}: {error}", remedy="check the path and its credentials", bad_input=True) from None
     if not names:
-        raise StageError(f"{url} does not exist", remedy="check the path in the data or base_model settings")
+        message = f"{url} does not exist, or holds no file"
+        raise StageError(message, remedy="check the path in the data or base_model settings", bad_input=True)
     local = "file" in files.protocol or "local" in files.protocol
     parts = ((name.removeprefix(path), _content(name) if local else str(files.ukey(name))) for name in names)
     return _combine(parts)

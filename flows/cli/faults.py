@@ -63,7 +63,7 @@ def exit_code(error: Exception) -> int | None:
         from tasks.errors import StageError
 
         if isinstance(error, StageError):
-            return EXIT_TRANSIENT if error.transient else EXIT_FAILED
+            return EXIT_BAD_INPUT if error.bad_input else EXIT_TRANSIENT if error.transient else EXIT_FAILED
     return None
 
 

@@ -41,19 +41,21 @@ def test_events_arrive_in_order_and_the_result_comes_back(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("end", "transient", "parts"),
+    ("end", "transient", "bad_input", "parts"),
     [
-        ("bad-input", False, ["row 3: no answer", "correct the row"]),
-        ("transient", True, ["the endpoint is away", "try again"]),
-        ("unexpected", False, ["RuntimeError: surprise", "job.log"]),
-        ("killed", True, ["killed by signal 9", "run again to resume"]),
-        ("silent", False, ["exit code 7: the last word", "job.log"]),
+        ("bad-input", False, True, ["row 3: no answer", "correct the row"]),
+        ("transient", True, False, ["the endpoint is away", "try again"]),
+        ("unexpected", False, False, ["RuntimeError: surprise", "job.log"]),
+        ("killed", True, False, ["killed by signal 9", "run again to resume"]),
+        ("silent", False, False, ["exit code 7: the last word", "job.log"]),
     ],
 )
-def test_a_fault_is_one_line_with_a_remedy(tmp_path: Path, end: str, transient: bool, parts: list[str]) -> None:
+def test_a_fault_is_one_line_with_a_remedy(
+    tmp_path: Path, end: str, transient: bool, bad_input: bool, parts: list[str]
+) -> None:
     with pytest.raises(StageError) as caught:
         probe(tmp_path, end=end)
-    assert caught.value.transient is transient
+    assert (caught.value.transient, caught.value.bad_input) == (transient, bad_input)
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
