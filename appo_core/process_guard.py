@@ -108,6 +108,9 @@ class Guard:
             time.sleep(0.02)
             self.reap()
         self.reap()
+        if self.status is None:  # ended, but not to be collected before the last of its threads is gone
+            with contextlib.suppress(ChildProcessError):
+                self.status = os.waitpid(self.pid, 0)[1]
 
 
 def exit_like(status: int) -> None:
@@ -130,7 +133,7 @@ def main() -> None:
         sys.stderr.write(f"cannot start {sys.argv[2]}: {error.strerror}\n")
         sys.exit(EXIT_NOT_STARTED)
     guard.end(guard.watch())
-    exit_like(guard.status or 0)
+    exit_like(signal.SIGKILL if guard.status is None else guard.status)
 
 
 if __name__ == "__main__":

@@ -128,3 +128,17 @@ def test_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = clean_environment({"EXTRA": "1"})
     assert not {"LD_PRELOAD", "PYTHONPATH", "VIRTUAL_ENV"} & set(environment)
     assert (environment["PATH"], environment["EXTRA"]) == ("/usr/bin:/bin", "1")
+
+
+def test_a_killed_command_never_looks_finished() -> None:
+    """Its threads and memory take a while to go; until then its status is not there to be collected."""
+    program = (
+        "import hashlib, threading, time; memory = bytearray(b'x') * 400_000_000\n"
+        "work = lambda: [hashlib.sha256(memory).digest() for _ in range(99)]\n"
+        "[threading.Thread(target=work, daemon=True).start() for _ in range(8)]; print('up', flush=True); time.sleep(60)"
+    )
+    for _ in range(3):
+        up = threading.Event()
+        with Process.start([sys.executable, "-c", program], on_line=lambda _, up=up: up.set()) as process:
+            assert up.wait(30)
+            assert process.stop(grace_s=0) == -signal.SIGKILL
