@@ -135,7 +135,8 @@ def test_a_killed_command_never_looks_finished() -> None:
     program = (
         "import hashlib, threading, time; memory = bytearray(b'x') * 400_000_000\n"
         "work = lambda: [hashlib.sha256(memory).digest() for _ in range(99)]\n"
-        "[threading.Thread(target=work, daemon=True).start() for _ in range(8)]; print('up', flush=True); time.sleep(60)"
+        "[threading.Thread(target=work, daemon=True).start() for _ in range(8)]\n"
+        "print('up', flush=True); time.sleep(60)"
     )
     for _ in range(3):
         up = threading.Event()
