@@ -42,9 +42,10 @@ def read_parquet(
     url: str, *, columns: tuple[str, ...], limit: int | None = None, may_be_empty: bool = False
 ) -> list[Row]:
     """Rows of a Parquet file that must have `columns`, at most `limit`."""
+    body = read_bytes(url)
     try:
-        table = pq.read_table(io.BytesIO(read_bytes(url)))
-    except pa.ArrowInvalid as error:
+        table = pq.read_table(io.BytesIO(body))
+    except (pa.ArrowException, OSError) as error:  # a damaged footer or page is an OSError to Arrow
         reason = str(error).splitlines()[0]
         raise JobError(f"{url}: not a readable Parquet file ({reason})", remedy="fetch or write it again") from error
     missing = [name for name in columns if name not in table.column_names]

@@ -58,9 +58,12 @@ def test_parquet_faults(tmp_path: Path) -> None:
     assert read_parquet(str(file), columns=("prompt",)) == [{"prompt": "a"}]
     with pytest.raises(JobError, match=r"column 'reward_model' is missing; it has prompt"):
         read_parquet(str(file), columns=("prompt", "reward_model"))
-    file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(JobError, match="not a readable Parquet file"):
-        read_parquet(str(file), columns=("prompt",))
+    whole = file.read_bytes()
+    flipped = bytes(byte ^ 0x5A for byte in whole[4:-8])
+    for damaged in (b"", whole[:-20], whole[:4] + flipped + whole[-8:]):
+        file.write_bytes(damaged)
+        with pytest.raises(JobError, match="not a readable Parquet file"):
+            read_parquet(str(file), columns=("prompt",))
     pq.write_table(pa.table({"prompt": pa.array([], pa.string())}), file)
     with pytest.raises(JobError, match="holds no rows"):
         read_parquet(str(file), columns=("prompt",))
