@@ -49,6 +49,7 @@ def _run(stage: Stage, request: StageRequest) -> StageResult:
     ) as folder:
         if result := reuse(stage, request, store):
             return result
+        store.require_writable()
         job = _job(stage, request, store, folder)
         metrics = _work(stage, request, job, folder)
         found = _publish(stage, request, store, job, metrics)

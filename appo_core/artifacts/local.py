@@ -14,7 +14,7 @@ from appo_core.artifacts.backend import Backend, Tagged, read_parts
 from appo_core.artifacts.errors import StoreError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 class LocalBackend(Backend):
@@ -126,7 +126,7 @@ def _explain(error: OSError, root: Path) -> StoreError:
     where = f"store {root}"
     if error.errno in _FULL:
         return StoreError(f"{where}: no space left", remedy="free some disk space and run again", transient=True)
-    if error.errno in _READ_ONLY:
+    if error.errno in _CLOSED:
         return StoreError(
             f"{where}: {error.filename or ''} is not accessible",
             remedy="give this user write access or choose another store",

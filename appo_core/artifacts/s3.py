@@ -14,7 +14,7 @@ import s3fs
 
 from appo_core.artifacts.backend import PART_BYTES, Backend, Tagged, read_parts
 from appo_core.artifacts.errors import StoreError
-from appo_core.artifacts.s3_errors import error_code, explain
+from appo_core.artifacts.s3_errors import error_code, explain, no_s3
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,7 +142,12 @@ class S3Backend(Backend):
 
     def _call(self, method: str, **arguments: Any) -> dict[str, Any]:
         with self._faults():
-            return self._files().call_s3(method, Bucket=self.bucket, **arguments)
+            try:
+                return self._files().call_s3(method, Bucket=self.bucket, **arguments)
+            except FileNotFoundError as error:
+                if method == "head_object" or error_code(error) == "NoSuchBucket":
+                    raise
+                raise no_s3(error, self.bucket, self._endpoint) from None
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}".strip("/")
@@ -172,7 +177,11 @@ class S3Backend(Backend):
                 raise _ConditionFailed(undecided=code in ("ConditionalRequestConflict", "409")) from None
             if isinstance(error, FileNotFoundError) and code != "NoSuchBucket":
                 raise
-            raise explain(error, self.bucket, str(self._options.get("endpoint_url") or "")) from None
+            raise explain(error, self.bucket, self._endpoint) from None
+
+    @property
+    def _endpoint(self) -> str:
+        return str(self._options.get("endpoint_url") or "")
 
 
 class _ConditionFailed(Exception):

@@ -30,7 +30,7 @@ def error_code(error: BaseException) -> str:
 
 def explain(error: BaseException, bucket: str, endpoint: str) -> StoreError:
     """The `StoreError` that stands for an error of S3, botocore or the network."""
-    where, code = f"store s3://{bucket}" + (f" at {endpoint}" if endpoint else ""), error_code(error)
+    where, code = _where(bucket, endpoint), error_code(error)
     if code == "NoSuchBucket":
         return StoreError(f"{where}: no such bucket", remedy="create it or correct the store's URL")
     if isinstance(error, NoCredentialsError | PartialCredentialsError | ProfileNotFound):
@@ -45,6 +45,17 @@ def explain(error: BaseException, bucket: str, endpoint: str) -> StoreError:
     if isinstance(error, ConnectionError | HTTPClientError | OSError):
         return _unreachable(error, where, code)
     return StoreError(f"{where}: {_short(error)}", remedy="see the server's log")
+
+
+def no_s3(error: BaseException, bucket: str, endpoint: str) -> StoreError:
+    """The `StoreError` for "not found" where S3 never says so: to a listing or to a write."""
+    answer = error_code(error) or "404"
+    message = f"{_where(bucket, endpoint)}: the server answered {answer}, as no S3 server does"
+    return StoreError(message, remedy="correct AWS_ENDPOINT_URL and the store's URL")
+
+
+def _where(bucket: str, endpoint: str) -> str:
+    return f"store s3://{bucket}" + (f" at {endpoint}" if endpoint else "")
 
 
 def _unreachable(error: BaseException, where: str, code: str) -> StoreError:

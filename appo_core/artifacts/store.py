@@ -50,6 +50,19 @@ class Store:
         aliases.advance(self.backend, manifest, LATEST)
         return manifest
 
+    def require_writable(self) -> None:
+        """Raise `StoreError` for a place that cannot be written, or where two writers of one version could both win."""
+        if self._writable:
+            return
+        folder = f".probe/{uuid4().hex}"
+        wins = [self.backend.create(f"{folder}/probe", uuid4().bytes) for _ in range(2)]
+        self._discard(folder)
+        if wins != [True, False]:
+            raise StoreError(
+                f"store {self.url} does not honour create-only writes", remedy="use a server with conditional puts"
+            )
+        self._writable = True
+
     def exists(self, ref: ArtifactRef) -> bool:
         """Whether the version, or what the alias points to, is published."""
         try:
@@ -131,7 +144,7 @@ class Store:
         return manifest
 
     def _publish(self, draft: Draft) -> Manifest:
-        self._probe()
+        self.require_writable()
         upload = uuid4().hex
         data = f"{draft.kind}/{draft.name}/data/{upload}"
         try:
@@ -148,19 +161,6 @@ class Store:
         """Removes an upload that no manifest names; what cannot be removed now stays invisible."""
         with suppress(StoreError):
             self.backend.remove(data)
-
-    def _probe(self) -> None:
-        """Refuses a place that cannot be written, or where two writers of one version could both win."""
-        if self._writable:
-            return
-        folder = f".probe/{uuid4().hex}"
-        wins = [self.backend.create(f"{folder}/probe", uuid4().bytes) for _ in range(2)]
-        self._discard(folder)
-        if wins != [True, False]:
-            raise StoreError(
-                f"store {self.url} does not honour create-only writes", remedy="use a server with conditional puts"
-            )
-        self._writable = True
 
     def _readable(self, ref: ArtifactRef) -> Manifest | None:
         try:

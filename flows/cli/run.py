@@ -82,11 +82,11 @@ def parse_inputs(flow: str, inputs: "list[str] | tuple[str, ...]") -> dict[str, 
 
 
 def probe_store(url: str | None) -> None:
-    """Fail at once, and clearly, for a store that cannot be reached; raises `StoreError`."""
+    """Fail at once, and clearly, for a store that cannot be reached or written; raises `StoreError`."""
     from appo_core.artifacts import Store as ArtifactStore
     from appo_core.local import default_store
 
-    ArtifactStore.open(url or default_store()).alias("model", "probe", "latest")
+    ArtifactStore.open(url or default_store()).require_writable()
 
 
 def call(flow: str, settings: "PipelineSettings", refs: dict[str, str], store: str | None) -> Any:

@@ -146,6 +146,17 @@ def test_refusals_are_said(tmp_path: Path, status: int, code: str, expected: str
 
 
 @pytest.mark.faults
+def test_a_server_that_is_no_s3_server_is_said(tmp_path: Path) -> None:
+    with refusing_server(404, "") as endpoint:
+        store = Store.open("s3://bucket", storage_options={"endpoint_url": endpoint, "key": "a", "secret": "b"})
+        for work in (lambda: store.publish(make_draft(tmp_path)), store.list, store.require_writable):
+            assert complaint(work) == (
+                f"store s3://bucket at {endpoint}: the server answered 404, as no S3 server does; "
+                "correct AWS_ENDPOINT_URL and the store's URL"
+            )
+
+
+@pytest.mark.faults
 def test_absent_credentials_are_said(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -161,7 +172,7 @@ def test_a_server_that_ignores_conditions_is_refused(tmp_path: Path) -> None:
         store = Store.open("s3://bucket", storage_options={"endpoint_url": endpoint, "key": "a", "secret": "b"})
         store.backend._put_if("x", b"y", IfNoneMatch="*")
         with pytest.raises(StoreError, match="does not honour create-only writes; use a server with conditional puts"):
-            store._probe()
+            store.require_writable()
 
 
 def complaint(work: object) -> str:

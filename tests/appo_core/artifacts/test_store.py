@@ -90,6 +90,13 @@ def test_a_read_only_store_is_said_and_still_read(store: Store, tmp_path: Path) 
     assert left == f"['{manifest.ref}'] ['{manifest.upload}']"
 
 
+def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="is not accessible; give this user write access") as caught:
+        Store.open(str(tmp_path / "file" / "store")).require_writable()
+    assert not caught.value.transient
+
+
 def test_a_place_without_exclusive_creation_is_refused(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,14 @@ def test_an_unreachable_store_or_server_is_exit_code_3(tmp_path: Path) -> None:
     assert "Traceback" not in away.stderr + alone.stderr
 
 
+def test_a_store_that_cannot_be_written_ends_a_run_before_it_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = appo(tmp_path, "run", "data", "--store", str(tmp_path / "file" / "store"))
+    assert done.returncode == 2
+    assert "is not accessible; give this user write access" in done.stderr
+    assert "Prefect" not in done.stdout
+
+
 def test_faults_are_json_where_a_script_asks_for_it(tmp_path: Path) -> None:
     done = appo(tmp_path, "lineage", "model/absent", "--json")
     assert done.returncode == 2
