@@ -1,5 +1,6 @@
 """What a person sees while a flow runs: progress bars on a terminal, plain lines elsewhere; a summary at the end."""
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
 LEAST_LINE_S = 10.0
 """Without a terminal, at most one line per stage in this time."""
+RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 @contextmanager
 def shown(console: Console) -> Iterator[None]:
-    """Show every event of this process's stages."""
+    """Show every event of this process's stages, and of Prefect's own log only what is not said otherwise."""
     from tasks.progress import watch
+
+    hush()
 
     if console.is_terminal:
         with _bars(console) as bars:
@@ -37,6 +41,21 @@ def shown(console: Console) -> Iterator[None]:
         yield
     finally:
         end()
+
+
+def hush() -> None:
+    """Keep from the console what the command itself says, as its last line, about the fault that ends it."""
+    from prefect.logging.configuration import setup_logging
+
+    setup_logging()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_said_otherwise)
+
+
+def _said_otherwise(record: logging.LogRecord) -> bool:
+    """Whether a line is to be printed: not the end of a failed run, nor that its last events are still on their way."""
+    ended = record.name.startswith(RUN_LOGGERS) and record.levelno >= logging.ERROR
+    return not ended and not record.getMessage().startswith("Still processing items")
 
 
 class _Bars:
