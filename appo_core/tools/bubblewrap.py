@@ -28,6 +28,7 @@ from appo_core.tools.sandbox import (
     SandboxUnavailableError,
     interpreter_command,
     readable_paths,
+    scratch_folder,
 )
 
 GRACE_S = 15.0
@@ -110,7 +111,8 @@ def _arguments(uid: int | None) -> Iterator[str]:
     yield from ("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv", "--cap-drop", "ALL")
     for capability in _CAPABILITIES:
         yield from ("--cap-add", capability)
-    for name, value in (ENVIRONMENT | {"HOME": "/tmp", "TMPDIR": "/tmp"}).items():  # noqa: S108 - the sandbox's own
+    scratch = scratch_folder()
+    for name, value in (ENVIRONMENT | {"HOME": scratch, "TMPDIR": scratch}).items():
         yield from ("--setenv", name, value)
     for folder in sorted({folder for path in readable_paths() for folder in path.parents} - {Path("/")}):
         yield from ("--perms", "0755", "--dir", str(folder))
@@ -118,7 +120,7 @@ def _arguments(uid: int | None) -> Iterator[str]:
         yield from ("--symlink", str(path.readlink()), str(path)) if path.is_symlink() else _read_only(path)
     for device in ("null", "zero", "random", "urandom"):
         yield from ("--dev-bind", f"/dev/{device}", f"/dev/{device}")
-    yield from ("--dir", "/tmp", "--dir", "/dev/shm", "--ro-bind", str(GUEST_PACKAGE), "/sandbox/guest")  # noqa: S108
+    yield from ("--dir", scratch, "--dir", "/dev/shm", "--ro-bind", str(GUEST_PACKAGE), "/sandbox/guest")  # noqa: S108
     yield from ("--remount-ro", "/", "--chdir", "/")
     yield from interpreter_command("/sandbox", f"from guest.zygote import serve; serve({uid})")
 

@@ -62,6 +62,12 @@ def readable_paths() -> list[Path]:
     return list(dict.fromkeys(path for path in (*system, *prefixes) if path.exists()))
 
 
+def scratch_folder() -> str:
+    """Where model-written code may write: /tmp, or /var/tmp when the interpreter itself lies below /tmp."""
+    inside = any(path.is_relative_to("/tmp") for path in readable_paths())  # noqa: S108
+    return "/var/tmp" if inside else "/tmp"  # noqa: S108
+
+
 def interpreter_command(root: Path | str, launch: str) -> list[str]:
     """Start the running interpreter, isolated from its user's settings, with the guest package found under `root`."""
     return [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(root)!r}); {launch}"]

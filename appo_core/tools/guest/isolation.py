@@ -30,12 +30,13 @@ def new_namespaces() -> None:
 
 
 def fresh_folders() -> None:
-    """Empty, size-limited /tmp and /dev/shm; the rest of the tree is read-only. Raises OSError."""
+    """Empty, size-limited $TMPDIR and /dev/shm; the rest of the tree is read-only. Raises OSError."""
+    scratch = os.environ["TMPDIR"]
     _check(libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "make mounts private")
-    for folder, size in ((b"/tmp", TMP_MB), (b"/dev/shm", TMP_MB // 4)):
+    for folder, size in ((scratch.encode(), TMP_MB), (b"/dev/shm", TMP_MB // 4)):
         options = f"size={size}m,nr_inodes=4096,mode=1777".encode()
         _check(libc.mount(b"tmpfs", folder, b"tmpfs", _MS_NOSUID | _MS_NODEV, options), f"mount {folder.decode()}")
-    os.chdir("/tmp")  # noqa: S108
+    os.chdir(scratch)
 
 
 def limit_resources(memory_bytes: int, cpu_s: int, processes: int | None = MAX_PROCESSES) -> None:

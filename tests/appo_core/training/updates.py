@@ -1,6 +1,7 @@
 """Some updates on made-up rows. As a torchrun program, ``updates MODEL PRECISION FOLDER`` saves what they gave."""
 
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -63,6 +64,7 @@ def main() -> None:
         torch.save(weights, folder / "weights.pt")
     ranks.barrier()
     ranks.stop()
+    os._exit(0)  # as the training program ends: gloo's threads may abort an ordinary shutdown
 
 
 if __name__ == "__main__":
