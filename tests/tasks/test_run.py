@@ -174,7 +174,7 @@ def test_a_run_cancelled_on_the_server_ends_its_job(store: Store, monkeypatch: p
         return run_task(STAGE, stage_task(STAGE), prepare(STAGE, store, name="demo", settings={"end": "hang"}))
 
     def ask() -> None:
-        while not list((home() / "work").glob("*/work/pids")):
+        while not list((home() / "work").rglob("pids")):
             time.sleep(0.05)
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(runs[0], Cancelling())
@@ -184,7 +184,7 @@ def test_a_run_cancelled_on_the_server_ends_its_job(store: Store, monkeypatch: p
     with pytest.raises(StageError, match="cancelled on request"):
         probe_flow()
     thread.join()
-    (pids,) = (home() / "work").glob("*/work/pids")
+    (pids,) = (home() / "work").rglob("pids")
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split())
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(runs[0]).state.is_cancelled()

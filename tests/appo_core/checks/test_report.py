@@ -20,7 +20,9 @@ def test_a_failure_is_one_line_with_rows_and_remedy() -> None:
 
 
 def test_success_does_not_raise() -> None:
-    _report(PASSED).raise_for_failures()
+    report = _report(PASSED)
+    report.raise_for_failures()
+    assert report.success
 
 
 def test_markdown_and_json() -> None:
