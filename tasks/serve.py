@@ -43,15 +43,15 @@ class Endpoint(BaseModel):
 class RunningServer:
     """A served model."""
 
-    def __init__(self, server: ModelServer, endpoint: Endpoint) -> None:
-        self._server, self.endpoint = server, endpoint
+    def __init__(self, server: ModelServer, endpoint: Endpoint, log: Path) -> None:
+        self._server, self.endpoint, self._log = server, endpoint, log
 
     def check(self) -> None:
         """Raise `StageError` when the server has ended."""
         try:
             self._server.check()
         except JobError as error:
-            raise StageError.of(error) from None
+            raise _fault(error, self._log) from None
 
 
 def deciding_settings(settings: ServeSettings) -> dict[str, Any]:
@@ -61,12 +61,19 @@ def deciding_settings(settings: ServeSettings) -> dict[str, Any]:
 
 @contextmanager
 def serving(store: Store, model: str, settings: ServeSettings) -> Iterator[RunningServer]:
-    """Serve the model that a pinned reference names; raises `StageError`. Nothing is left running afterwards."""
+    """Serve the model that a pinned reference names; raises `StageError`. Nothing is left running afterwards.
+
+    When the block fails and the server has ended, the server's end is the fault: the block saw only its silence.
+    """
     log = home() / "logs" / f"serve-{uuid4().hex[:8]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     server = start_server(store, model, settings, log)
+    running = RunningServer(server, _endpoint(server, model, settings), log)
     try:
-        yield RunningServer(server, _endpoint(server, model, settings))
+        yield running
+    except StageError:
+        running.check()
+        raise
     finally:
         server.stop()
     log.unlink(missing_ok=True)
@@ -92,10 +99,15 @@ def start_server(store: Store, model: str, settings: ServeSettings, log: Path) -
     except StoreError as error:
         raise StageError.of(error) from None
     except JobError as error:
-        remedy = error.remedy.replace("the server's log", str(log))
-        raise StageError.of(JobError(f"serve: {error.message}", remedy=remedy, exit_code=error.exit_code)) from None
+        raise _fault(error, log) from None
     get_run_logger().info("%s is served at %s after %.1f s", manifest.ref, server.base_url, server.started_in_s)
     return server
+
+
+def _fault(error: JobError, log: Path) -> StageError:
+    """A server's fault, with the place of its log."""
+    remedy = error.remedy.replace("the server's log", str(log))
+    return StageError.of(JobError(f"serve: {error.message}", remedy=remedy, exit_code=error.exit_code))
 
 
 def _endpoint(server: ModelServer, model: str, settings: ServeSettings) -> Endpoint:

@@ -13,11 +13,15 @@ import httpx
 import pytest
 
 from appo_core import environments
+from appo_core.artifacts import Store
 from appo_core.config.serve import ServeSettings
 from appo_core.jobs.contract import JobError
 from appo_core.process_guard import descendants
 from appo_core.processes import clean_environment
 from appo_core.serving import ModelServer
+from tasks.errors import StageError
+from tasks.serve import serving
+from tests.drafts import make_draft
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 NAME = "model/demo@1"
@@ -68,6 +72,15 @@ def _runs(pid: int) -> bool:
         return False
 
 
+def kill(server: ModelServer, name: str) -> None:
+    """Kill the server's main process and wait for the end of all its processes."""
+    guard = server._process.pid
+    members = descendants(guard)
+    main = next(pid for pid in members if f"--served-model-name\0{name}" in Path(f"/proc/{pid}/cmdline").read_text())
+    os.kill(main, signal.SIGKILL)
+    assert gone([guard, *members])
+
+
 def test_serves_then_a_kill_is_noticed(tmp_path: Path, model: Path) -> None:
     with start(model, tmp_path / "log") as server:
         body = {"model": NAME, "prompt": [5, 6, 7], "max_tokens": 4, "logprobs": 0, "return_token_ids": True}
@@ -79,16 +92,31 @@ def test_serves_then_a_kill_is_noticed(tmp_path: Path, model: Path) -> None:
         with pytest.raises(JobError, match=r"serve\.port \d+ on 127\.0\.0\.1 cannot be taken"):
             start(model, tmp_path / "second", port=int(server.base_url.rpartition(":")[2]))
 
-        guard = server._process.pid
-        members = descendants(guard)
-        main = next(
-            pid for pid in members if f"--served-model-name\0{NAME}" in Path(f"/proc/{pid}/cmdline").read_text()
-        )
-        os.kill(main, signal.SIGKILL)
-        assert gone([guard, *members])
+        kill(server, NAME)
         assert not server.alive
         with pytest.raises(JobError, match="was killed by signal 9"):
             server.check()
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_end_of_a_server_is_the_fault_of_whoever_used_it(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPO_HOME", str(tmp_path / "home"))
+    store = Store.open(str(tmp_path / "store"))
+    files = {path.name: path.read_bytes() for path in model.iterdir()}
+    ref = str(store.publish(make_draft(tmp_path, kind="model", files=files)).ref)
+
+    def use() -> None:
+        with serving(store, ref, SETTINGS) as running:
+            kill(running._server, ref)
+            raise StageError("evaluate: no answer", transient=True)
+
+    with pytest.raises(StageError, match=r"serve: the server of .* was killed by signal 9") as caught:
+        use()
+    assert caught.value.transient
+    (log,) = (tmp_path / "home" / "logs").iterdir()
+    assert str(log) in str(caught.value)
 
 
 def test_kill_of_the_parent_ends_the_server(tmp_path: Path, model: Path) -> None:
