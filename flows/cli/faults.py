@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
@@ -36,12 +37,29 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt:
             fail("interrupted; run the same command again to resume", EXIT_INTERRUPTED, bool(kwargs.get("as_json")))
         except Exception as error:
-            code = exit_code(error)
+            known = lost_server(error) or error
+            code = exit_code(known)
             if code is None:
                 raise
-            fail(str(error), code, bool(kwargs.get("as_json")))
+            fail(str(known), code, bool(kwargs.get("as_json")))
 
     return run
+
+
+def lost_server(error: Exception) -> CliError | None:
+    """The fault of a Prefect server that went away in the middle of a run; None for any other."""
+    if "httpx" not in sys.modules:
+        return None
+    import httpx
+
+    if not isinstance(error, httpx.TransportError):
+        return None
+    server = os.environ.get("PREFECT_API_URL", "its address")
+    return CliError(
+        f"the Prefect server at {server} does not answer any more ({error}); run the same command again: finished "
+        "stages are reused, the interrupted one resumes",
+        EXIT_TRANSIENT,
+    )
 
 
 def exit_code(error: Exception) -> int | None:
