@@ -18,6 +18,7 @@ from appo_core.config import DemoSource
 from appo_core.data.writers import write_rl
 from appo_core.demo import build
 from appo_core.processes import Process
+from tests.browser import open_page
 from tests.flows.test_deployments import POOLS, ROOT, deployed
 from tests.s3_server import S3Server
 
@@ -106,6 +107,18 @@ def test_lineage_leads_from_the_model_to_its_datasets(world: World) -> None:
         "dataset/small-sft",
     ):
         assert ancestor in done.stdout
+
+
+def test_the_ui_shows_the_run_and_the_lineage_can_be_walked(world: World) -> None:
+    """In a real browser: the finished run, and by clicks from the model's page through its graph to a dataset's."""
+    ui = world.environment["PREFECT_API_URL"].removesuffix("/api") + "/v2"
+    with open_page() as page:
+        page.goto(f"{ui}/runs")
+        page.get_by_text("pipeline small").first.wait_for()
+        page.goto(f"{ui}/artifacts/key/model-small")
+        page.locator("a[href*='/artifacts/artifact/']").first.click()
+        page.locator("svg a", has_text="dataset/small-rl").first.click()
+        page.wait_for_url("**/artifacts/key/dataset-small-rl")
 
 
 def test_unchanged_settings_reuse_every_stage(world: World) -> None:
