@@ -15,6 +15,7 @@ Shared helpers are modules of `tests` (`from tests.drafts import make_draft`).
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,8 @@ def _isolate() -> None:
 
 
 _isolate()
+# A shell that starts the tests in the background has interrupts ignored, and so would all that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("appo", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("appo")
 
