@@ -119,6 +119,7 @@ def test_the_ui_shows_the_run_and_the_lineage_can_be_walked(world: World) -> Non
         page.locator("a[href*='/artifacts/artifact/']").first.click()
         page.locator("svg a", has_text="dataset/small-rl").first.click()
         page.wait_for_url("**/artifacts/key/dataset-small-rl")
+        assert "/artifacts/key/dataset-small-rl" in page.url
 
 
 def test_unchanged_settings_reuse_every_stage(world: World) -> None:
