@@ -11,6 +11,7 @@ STAGE = Stage(
         "appo_core.jobs.rl",
         "appo_core.jobs.contract",
         "appo_core.algorithm",
+        "appo_core.methods",
         "appo_core.rollout",
         "appo_core.tools",
         "appo_core.rewards",

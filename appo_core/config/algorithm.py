@@ -1,8 +1,9 @@
 """Settings of the APPO algorithm; every term can be switched for an ablation."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from appo_core.config.base import Settings
 
@@ -62,6 +63,9 @@ class LossSettings(Settings):
     future_kl_clip_high_only: bool = True
     safety_ratio: PositiveFloat = 6.0
     """Above this ratio, a token with negative advantage gets f clipped to [0.8, 1]."""
+    aggregate: Literal["token_mean", "sequence_sum"] = "token_mean"
+    """Divide the summed token losses by the number of tokens of all ranks and micro-batches, or (Dr. GRPO) by the
+    number of rows times the longest response allowed."""
     sequence_filter: bool = True
     """Drop rows in which more than one negative-advantage token exceeds the dual-clip bound."""
     kl_coefficient: Annotated[float, Field(ge=0)] = 0.001
@@ -70,28 +74,63 @@ class LossSettings(Settings):
     """Weight of the entropy bonus; negative values make the policy surer."""
 
 
-class AlgorithmSettings(Settings):
-    """APPO: branching rollouts at decision points, with branch outcomes credited to the original tokens."""
+def _name_choices(schema: dict[str, Any]) -> None:
+    """The known methods, for forms."""
+    from appo_core.methods.registry import method_names
 
-    name: Literal["appo", "grpo"] = "appo"
+    schema["enum"] = list(method_names())
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, group by group."""
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
+            merged[key] = _merged(below[key], above[key])
+    return merged
+
+
+class AlgorithmSettings(Settings):
+    """The method of reinforcement learning: how rollouts branch, what they are worth, and the loss."""
+
+    name: str = Field(default="appo", json_schema_extra=_name_choices)
+    """Method: `appo`, a baseline (`grpo`, `dr_grpo`, `arpo`, `dapo`, `rloo`, `reinforce_pp`), or any module of
+    appo_core.methods. It brings its own defaults for everything that is not set here."""
     rollouts_per_prompt: PositiveInt = 16
     """n: initial rollouts and branches together."""
     initial_rollouts: PositiveInt = 8
-    """n0: rollouts from the bare prompt; up to n - n0 branches follow."""
+    """n0: rollouts from the bare prompt in methods that branch (up to n - n0 branches follow); others start all n."""
     branching: BranchingSettings = BranchingSettings()
     advantage: AdvantageSettings = AdvantageSettings()
     loss: LossSettings = LossSettings()
+    options: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+    """Settings of the method alone, such as `beam_size` of `arpo`; its module documents them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        """What the method starts from, below what is given."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("name", "appo"), str):
+            return given
+        from appo_core.methods.registry import method_class
+
+        return _merged(method_class(given.get("name", "appo")).defaults, given)
 
     @model_validator(mode="after")
     def _initial_fits(self) -> "AlgorithmSettings":
-        if self.initial_rollouts > self.rollouts_per_prompt:
+        from appo_core.methods.registry import method_class
+
+        if method_class(self.name).partial_start and self.initial_rollouts > self.rollouts_per_prompt:
             raise ValueError(
                 f"initial_rollouts ({self.initial_rollouts}) is above rollouts_per_prompt "
                 f"({self.rollouts_per_prompt}); lower the one or raise the other"
             )
         return self
 
-    @property
-    def branches_per_prompt(self) -> int:
-        """Most branches one prompt can get; none without branching."""
-        return self.rollouts_per_prompt - self.initial_rollouts if self.name == "appo" else 0
+    @field_validator("options")
+    @classmethod
+    def _options_known(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """The options with the method's defaults filled in."""
+        from appo_core.methods.registry import method_class
+
+        return method_class(info.data.get("name", "appo")).options_model.model_validate(options).model_dump()

@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from appo_core.config.algorithm import AlgorithmSettings
 from appo_core.config.base import Settings
+from appo_core.config.lora import LoraSettings
 from appo_core.config.rollout import EngineSettings, LoopLimits, PromptSettings, SamplingSettings, ToolSettings
 
 
@@ -33,7 +34,10 @@ class RlSettings(Settings):
     """APPO reinforcement learning."""
 
     steps: PositiveInt = 208
-    """Rollout-and-update steps."""
+    """Rollout-and-update steps; `max_generated_tokens` may end the run earlier."""
+    max_generated_tokens: PositiveInt | None = None
+    """The run ends with the step that reaches this many generated tokens, so that methods can be compared at equal
+    cost."""
     prompts_per_step: PositiveInt = 96
     minibatch_prompts: PositiveInt = 16
     """Prompts per optimiser update; must divide `prompts_per_step`."""
@@ -41,6 +45,8 @@ class RlSettings(Settings):
     """Token budget of one forward and backward pass (packed)."""
     algorithm: AlgorithmSettings = AlgorithmSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
+    lora: LoraSettings | None = None
+    """Train a low-rank adapter instead of all weights."""
     reward: RewardSettings = RewardSettings()
     prompt: PromptSettings = PromptSettings()
     sampling: SamplingSettings = SamplingSettings()
@@ -50,6 +56,10 @@ class RlSettings(Settings):
     validate_every: NonNegativeInt = 5
     """Steps between validations; 0 turns them off."""
     validate_first: bool = False
+    validate_samples: PositiveInt = 1
+    """Rollouts per held-out prompt in a validation."""
+    validate_temperature: Annotated[float, Field(ge=0)] = 0.0
+    """Temperature of a validation's rollouts; 0 takes the likeliest token."""
     save_every: PositiveInt = 20
     """Steps between checkpoints; an interrupted run resumes from the last one."""
     keep_checkpoints: PositiveInt = 2

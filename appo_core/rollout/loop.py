@@ -6,7 +6,7 @@ mask and log-probs stay aligned. Decoding covers only what was written since the
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from appo_core.config.rollout import LoopLimits, SamplingSettings
@@ -36,13 +36,17 @@ async def run_trajectory(
     limits: LoopLimits,
     sampling: SamplingSettings,
     seed: int | None = None,
+    on_call: Callable[[Trajectory, Generation], None] | None = None,
+    entropy_tokens: int = 0,
 ) -> Trajectory:
     """Run `start` (a bare prompt, or a branch with a prefix) to its end; `start` itself is left as it was.
 
     `tools` maps a tag to its tool. Ends at end-of-sequence, at `limits.max_response_tokens` (injected tokens included),
     or with `Finish.FAILED` and the cause in `failure` when the engine or a tool is unusable or the prompt is too long.
+    `on_call` sees the running trajectory behind each injected result, with the generation that made the call, whose
+    first `entropy_tokens` entropies are asked for.
     """
-    loop = _Loop(start, engine, tools, codec, limits, sampling, seed)
+    loop = _Loop(start, engine, tools, codec, limits, sampling, seed, on_call, entropy_tokens)
     try:
         await loop.run()
     except _Unusable as cause:
@@ -63,6 +67,8 @@ class _Loop:
         limits: LoopLimits,
         sampling: SamplingSettings,
         seed: int | None,
+        on_call: Callable[[Trajectory, Generation], None] | None,
+        entropy_tokens: int,
     ) -> None:
         self.trajectory = replace(
             start,
@@ -79,6 +85,8 @@ class _Loop:
         self._limits = limits
         self._sampling = sampling
         self._seed = seed
+        self._on_call = on_call
+        self._entropy_tokens = entropy_tokens
         self._requests = 0
         self._stops = tuple(stop_string(name) for name in tools)
         self._segment = _last_injected(start.mask) + 1
@@ -102,7 +110,8 @@ class _Loop:
             if generation.finish != "stop":
                 self.trajectory.finish = Finish.EOS if generation.finish == "eos" else Finish.LENGTH
                 return
-            await self._answer()
+            if await self._answer() and self._on_call is not None and self._room > 0:
+                self._on_call(self.trajectory, generation)
 
     def _repeat_pending_result(self) -> None:
         """Give a branch that starts right behind a call the result its origin got: the call is made and counted."""
@@ -135,23 +144,24 @@ class _Loop:
     def _params(self) -> SamplingParams:
         """Sampling of the next call: all the room that is left, and a seed of its own."""
         tail = self._codec.decode(self.trajectory.response_ids[self._segment :]) if self._segment_open() else ""
-        seed = None if self._seed is None else (self._seed * _SEED_STRIDE + self._requests) % 2**31
+        seed = None if self._seed is None else request_seed(self._seed, self._requests)
         self._requests += 1
         return SamplingParams(
             max_tokens=self._room,
             stop=self._stops + split_stops(tail, self._stops),
             seed=seed,
+            entropy_tokens=self._entropy_tokens,
             **self._sampling.model_dump(),
         )
 
     def _segment_open(self) -> bool:
         return self._segment < len(self.trajectory)
 
-    async def _answer(self) -> None:
+    async def _answer(self) -> bool:
         """Answer the call the model has just made, if the room allows; a stop that ends no call is passed over."""
         request = find_request(self._codec.decode(self.trajectory.response_ids[self._segment :]), self._tools)
         if request is None or self._room <= 0:
-            return
+            return False
         used = sum(not call.refused for call in self.trajectory.tool_calls)
         refused = used >= self._limits.call_limit
         if refused:
@@ -173,6 +183,7 @@ class _Loop:
             )
         )
         self._inject(outcome.text)
+        return True
 
     async def _call(self, request: Request) -> ToolOutcome:
         """Run the tool; only a tool that is itself unusable raises."""
@@ -194,6 +205,11 @@ class _Loop:
         self.trajectory.response_ids += ids
         self.trajectory.mask += [mask] * len(ids)
         self.trajectory.behaviour_logprobs += logprobs
+
+
+def request_seed(seed: int, request: int) -> int:
+    """The seed of a trajectory's generation call number `request`, counted from 0, under the trajectory's own seed."""
+    return (seed * _SEED_STRIDE + request) % 2**31
 
 
 def _last_injected(mask: list[int]) -> int:

@@ -74,6 +74,10 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.response_ids)
 
+    def afresh(self, uid: str) -> "Trajectory":
+        """Another trajectory of the same bare prompt."""
+        return Trajectory(uid=uid, group=self.group, prompt_ids=self.prompt_ids)
+
     def branch(self, uid: str, split: int, score: float) -> "Trajectory":
         """A new trajectory that starts from response tokens 0..split of this one, with its tool calls so far."""
         cut = split + 1

@@ -20,6 +20,7 @@ class BranchPlan:
 
     points: list[BranchPoint]
     score_BL: Tensor
+    future_BL: Tensor
     signal_share: float
     """Share of rollouts whose future value varies beyond the noise floor."""
     mean_spread: float
@@ -75,7 +76,9 @@ def plan_branches(
     )
     spread_B = spread(omega_BL, mask_BL)
     rows = max(len(trajectories), 1)
-    return BranchPlan(points, score_BL, int((spread_B > noise_floor).sum()) / rows, float(spread_B.sum()) / rows)
+    return BranchPlan(
+        points, score_BL, omega_BL, int((spread_B > noise_floor).sum()) / rows, float(spread_B.sum()) / rows
+    )
 
 
 def _branchable(trajectories: Sequence[Trajectory], mask_BL: Tensor, plain_V: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from appo_core.config.rl import RewardSettings
 from appo_core.config.rollout import SamplingSettings
 from appo_core.rewards import RewardResult, score_response
 from appo_core.rollout.codec import Codec
+from appo_core.rollout.forks import Forks
 from appo_core.rollout.runner import RolloutRunner
 from appo_core.rollout.types import Finish, Trajectory
 from appo_core.training.experience import Scored
@@ -24,6 +25,8 @@ class Collected:
     """Failed trajectories and rewards without a verdict: never scored 0."""
     trajectories: list[Trajectory]
     """All of them, for accounting."""
+    questions: dict[str, Prompt]
+    """The prompts they answer, by group."""
 
 
 class Collector:
@@ -39,22 +42,23 @@ class Collector:
         *,
         seed: int,
         sampling: SamplingSettings | None = None,
+        forks: Forks | None = None,
     ) -> Collected:
-        """Run `starts` and score them against the answer of the question of their group."""
+        """Run `starts`, and what `forks` adds, and score them against the answer of the question of their group."""
         scoring: dict[str, asyncio.Task[RewardResult]] = {}
 
         def score_soon(done: Trajectory) -> None:
             if done.finish is not Finish.FAILED:
                 scoring[done.uid] = asyncio.create_task(asyncio.to_thread(self._score, done, questions[done.group]))
 
-        trajectories = await self.runner.run(starts, score_soon, sampling=sampling, seed=seed)
+        trajectories = await self.runner.run(starts, score_soon, sampling=sampling, seed=seed, forks=forks)
         rewards = {uid: await task for uid, task in scoring.items()}
         rows = [
             Scored(trajectory, rewards[trajectory.uid])
             for trajectory in trajectories
             if trajectory.uid in rewards and rewards[trajectory.uid].decided and any(trajectory.mask)
         ]
-        return Collected(rows, len(trajectories) - len(rows), trajectories)
+        return Collected(rows, len(trajectories) - len(rows), trajectories, questions)
 
     def _score(self, done: Trajectory, question: Prompt) -> RewardResult:
         return score_response(self.codec.decode(done.response_ids), question.gold, self.reward, question.kind)

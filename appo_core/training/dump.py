@@ -8,25 +8,24 @@ from pathlib import Path
 from torch import Tensor
 
 from appo_core.training.experience import Scored
+from appo_core.training.growing import TokenScores
 
 
 @dataclass(frozen=True)
 class Credited:
-    """A scored trajectory with its token advantages (None for a branch: it only lends its reward)."""
+    """A scored trajectory with its token advantages (None for a branch that only lends its reward)."""
 
     scored: Scored
-    advantage_L: Tensor | None
-    score_L: Tensor | None
+    advantage_L: Tensor | None = None
+    scores: TokenScores | None = None
 
 
 def dump_row(row: Credited) -> str:
     """One trajectory as a JSON line: the trajectory's fields, its reward, advantages and branching scores."""
     trajectory, reward = row.scored.trajectory, row.scored.reward
     length = len(trajectory)
-    advantage, score = (
-        [round(value, 5) for value in tensor_L[:length].tolist()] if tensor_L is not None else None
-        for tensor_L in (row.advantage_L, row.score_L)
-    )
+    advantage = _figures(row.advantage_L, length)
+    scores = row.scores
     content = asdict(trajectory) | {
         "kind": "branch" if trajectory.prefix else "init",
         "reward": reward.score,
@@ -35,9 +34,15 @@ def dump_row(row: Credited) -> str:
         "answer": reward.answer,
         "advantages": advantage,
         "advantage_mean": sum(advantage) / length if advantage else 0.0,
-        "branching_scores": score,
+        "branching_scores": _figures(scores.branching_L, length) if scores else None,
+        "entropies": _figures(scores.entropy_L, length) if scores else None,
+        "future_values": _figures(scores.future_L, length) if scores else None,
     }
     return json.dumps(content, ensure_ascii=False)
+
+
+def _figures(values_L: Tensor | None, length: int) -> list[float] | None:
+    return None if values_L is None else [round(value, 5) for value in values_L[:length].tolist()]
 
 
 def dump_rollouts(path: Path, rows: Iterable[Credited]) -> None:

@@ -59,7 +59,7 @@ def load_prompts(
     return prompts
 
 
-def step_prompts(prompts: list[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
+def step_prompts(prompts: list[Prompt], step: int, count: int, seed: int | str) -> list[Prompt]:
     """The prompts of one step: epochs of seeded permutations, cut into batches across epoch borders.
 
     A pure function of its arguments, so that a resumed run needs no sampler state.

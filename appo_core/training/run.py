@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from appo_core.config.lora import LoraSettings
 from appo_core.config.rl import RlSettings
 from appo_core.jobs.contract import EXIT_TRANSIENT, Job, JobError, Reporter
+from appo_core.merging.shards import read_shards
 from appo_core.rollout.codec import Codec
 from appo_core.rollout.engines import EngineError, build_engine
 from appo_core.rollout.runner import RolloutRunner
@@ -21,7 +23,8 @@ from appo_core.training import checkpoint
 from appo_core.training.checkpoint import TrainState
 from appo_core.training.collect import Collector
 from appo_core.training.log import MetricsLog
-from appo_core.training.policy import Policy, load_policy
+from appo_core.training.lora import write_adapter
+from appo_core.training.policy import Policy, load_policy, load_reference
 from appo_core.training.prompts import Prompt, load_prompts
 from appo_core.training.ranks import Ranks
 from appo_core.training.trainer import Trainer
@@ -85,7 +88,12 @@ async def _train(job: Job, settings: RlSettings, ranks: Ranks, reporter: Reporte
     prompts = load_prompts(data / "train.parquet", codec, settings.prompt, settings.limits)
     valid = load_prompts(data / "valid.parquet", codec, settings.prompt, settings.limits, required=False)
     policy = load_policy(
-        model, ranks, precision=settings.precision, gradient_checkpointing=settings.gradient_checkpointing
+        model,
+        ranks,
+        precision=settings.precision,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        adapter=settings.lora,
+        seed=settings.seed,
     )
     updater = _updater(settings, policy, model, ranks)
     resumed = checkpoint.newest(paths.checkpoints)
@@ -106,7 +114,8 @@ async def _train(job: Job, settings: RlSettings, ranks: Ranks, reporter: Reporte
         )
         await _loop(trainer, settings, valid, paths, reporter)
     if ranks.first:
-        _publishable(paths, model, settings.steps)
+        base = str(job.context.get("inputs", {}).get("model", model))
+        _publishable(paths, model, trainer.state.step, settings.lora, base)
         reporter.result(**_summary(trainer, paths))
 
 
@@ -140,9 +149,7 @@ async def _runner(settings: RlSettings, model: Path, codec: Codec, corpus: Path 
 def _updater(settings: RlSettings, policy: Policy, model: Path, ranks: Ranks) -> Updater:
     reference = None
     if settings.algorithm.loss.kl_coefficient > 0:
-        reference = load_policy(
-            model, ranks, precision=settings.precision, gradient_checkpointing=False, trainable=False
-        )
+        reference = load_reference(policy, model, ranks, precision=settings.precision)
     return Updater(
         policy,
         reference,
@@ -151,6 +158,7 @@ def _updater(settings: RlSettings, policy: Policy, model: Path, ranks: Ranks) ->
         settings.optimizer,
         settings.micro_batch_tokens,
         ranks,
+        settings.limits.max_response_tokens,
     )
 
 
@@ -163,12 +171,12 @@ async def _loop(trainer: Trainer, settings: RlSettings, valid: list[Prompt], pat
         if log:
             log.write(0, metrics)
             reporter.progress(0, settings.steps, unit="steps", **_shown(metrics))
-    while trainer.state.step < settings.steps:
+    while not trainer.finished:
         number = trainer.state.step + 1
-        last = number == settings.steps
         began = time.perf_counter()
         dump = number % settings.dump_rollouts_every == 0
         metrics = await trainer.step(paths.rollouts(number) if dump else None)
+        last = trainer.finished
         if valid and settings.validate_every and (number % settings.validate_every == 0 or last):
             metrics |= await trainer.validate(valid)
         metrics["seconds/step"] = time.perf_counter() - began
@@ -191,11 +199,14 @@ def _shown(metrics: dict[str, float]) -> dict[str, Any]:
     return {name: round(metrics[name], 4) for name in names if name in metrics}
 
 
-def _publishable(paths: Paths, model: Path, steps: int) -> None:
-    """Lay the results out: shards, model files, metrics, TensorBoard and rollouts."""
+def _publishable(paths: Paths, model: Path, steps: int, lora: LoraSettings | None, base: str) -> None:
+    """Lay the results out: shards or an adapter of `base`, model files, metrics, TensorBoard and rollouts."""
     last = paths.checkpoint(steps)
     target = paths.output / "checkpoint"
-    shutil.copytree(last / "model", target / "dcp", dirs_exist_ok=True)
+    if lora:
+        write_adapter(target / "adapter", lora, read_shards(last / "model"), base)
+    else:
+        shutil.copytree(last / "model", target / "dcp", dirs_exist_ok=True)
     shutil.copy2(last / checkpoint.COMPLETE, target / "state.json")
     (target / "hf").mkdir(parents=True, exist_ok=True)
     for path in sorted({path for pattern in MODEL_FILES for path in model.glob(pattern)}):

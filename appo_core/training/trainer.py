@@ -1,4 +1,4 @@
-"""The APPO loop: sample, score, branch, credit, update. One `Trainer` per rank.
+"""The training loop: sample, branch, credit, update. One `Trainer` per rank.
 
 With ``branching.when = minibatch`` (the paper) the points of a mini-batch are scored, and its branches sampled, by the
 policy after the updates already made in this step; the first mini-batch of a step has no such updates, so its score is
@@ -6,30 +6,46 @@ entropy alone, and the spread its future value shows all the same is the noise f
 """
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from appo_core.config.rl import RlSettings
 from appo_core.config.rollout import SamplingSettings
+from appo_core.methods import method_class
 from appo_core.rollout.codec import Codec
 from appo_core.rollout.engines.base import Engine
 from appo_core.rollout.types import Trajectory
-from appo_core.training.branching import branch_starts, plain_tokens, plan_branches
+from appo_core.training.balance import balanced
 from appo_core.training.checkpoint import TrainState
 from appo_core.training.collect import Collected, Collector, prompt_starts, questions_by_group
-from appo_core.training.credit import token_advantages
+from appo_core.training.credit import in_order, outcomes
 from appo_core.training.dump import Credited, dump_rollouts
 from appo_core.training.experience import Scored
-from appo_core.training.policy import Policy, full_weights, score
-from appo_core.training.prompts import Prompt, step_prompts
+from appo_core.training.growing import Grower, Grown, TokenScores
+from appo_core.training.policy import Policy, full_weights
+from appo_core.training.prompts import Prompt
 from appo_core.training.ranks import Ranks
-from appo_core.training.step_metrics import reward_metrics, rollout_metrics
+from appo_core.training.sampling import Sampler
+from appo_core.training.step_metrics import reward_metrics, rollout_metrics, rollout_sums
 from appo_core.training.update import Updater
 
-NOISE_MARGIN = 2.0
-"""A rollout carries signal when its future value spreads this much beyond what equal policies show."""
+
+@dataclass
+class _Record:
+    """What one step has done so far: rows of all ranks, trajectories of this one."""
+
+    rows: list[Scored] = field(default_factory=list)
+    branches: list[Scored] = field(default_factory=list)
+    credited: list[Credited] = field(default_factory=list)
+    trajectories: list[Trajectory] = field(default_factory=list)
+    updates: list[dict[str, float]] = field(default_factory=list)
+    clock: dict[str, float] = field(default_factory=dict)
+
+    def spend(self, name: str, began: float) -> None:
+        """Add the time since `began` to what `name` has taken."""
+        self.clock[name] = self.clock.get(name, 0.0) + time.perf_counter() - began
 
 
 class Trainer:
@@ -49,171 +65,128 @@ class Trainer:
         state: TrainState,
     ) -> None:
         self.settings, self.policy, self.updater, self.engine = settings, policy, updater, engine
-        self.collector, self.prompts, self.ranks, self.state = collector, prompts, ranks, state
-        self._plain_V = plain_tokens(codec)
-        self._noise_floor = settings.algorithm.branching.noise_floor
-        self._pending: Collected | None = None
-        self._clock: dict[str, float] = {}
+        self.collector, self.ranks, self.state = collector, ranks, state
+        self.method = method_class(settings.algorithm.name)(settings.algorithm)
+        self.grower = Grower(settings, self.method.branches, policy, collector, codec, ranks)
+        self.sampler = Sampler(settings, self.method, collector, prompts, ranks, len(self.grower.plain_V))
+        self.pending: Collected | None = None
+        """In `stale` mode: rollouts of the next step, sampled by the policy before this step."""
+        self._record = _Record()
+
+    @property
+    def finished(self) -> bool:
+        """All steps are done, or as many tokens generated as the run may."""
+        budget = self.settings.max_generated_tokens
+        return self.state.step >= self.settings.steps or (budget is not None and self.state.tokens >= budget)
 
     async def sync_weights(self) -> None:
         """Give the engine the policy's weights."""
         began = time.perf_counter()
         await self.engine.update_weights(full_weights(self.policy), self.state.weights_version)
-        self._spend("sync", began)
+        self._record.spend("sync", began)
 
     async def step(self, dump: Path | None) -> dict[str, float]:
-        """One rollout-and-update step; returns its metrics (equal on all ranks where they are sums over ranks)."""
-        self._clock = {}
-        step = self.state.step
-        questions = self._questions(step)
-        moved = self._pending is not None
-        initial = await self._initial(step, questions)
-        metrics: list[dict[str, float]] = []
-        branches, credited = [], []
+        """One rollout-and-update step; returns its metrics, equal on all ranks."""
+        record = self._record = _Record()
+        step, moved = self.state.step, self.pending is not None
+        initial = await self._initial(step)
+        record.trajectories += initial.trajectories
         planned = None
         if self.settings.algorithm.branching.when == "onpolicy":
-            planned = await self._branch(initial.rows, questions, step, moved=False)
-        for part in self._minibatches(initial.rows, questions):
+            planned = await self._grow(initial.rows, initial.questions, moved=False)
+        for part in self._minibatches(initial):
             if planned is None:
-                grown, score_BL, signal = await self._branch(part, questions, step, moved=moved or bool(metrics))
+                grown = await self._grow(part, initial.questions, moved=moved or bool(record.updates))
             else:
-                grown, score_BL, signal = _own_branches(part, initial.rows, planned)
-            advantage_BL = token_advantages(part, grown, self.settings.algorithm.advantage)
-            began = time.perf_counter()
-            update = self.updater.update([row.trajectory for row in part], advantage_BL, self.state.weights_version)
-            self._spend("update", began)
-            self.state = replace(self.state, weights_version=self.state.weights_version + 1)
-            metrics.append({f"update/{name}": value for name, value in update.items()} | signal)
-            branches += grown
-            if dump is not None:
-                credited += [
-                    Credited(row, advantage_BL[place], score_BL[place] if score_BL is not None else None)
-                    for place, row in enumerate(part)
-                ] + [Credited(branch, None, None) for branch in grown]
+                grown = planned.of(part)
+            self._update(part, grown)
         await self.sync_weights()
-        if dump is not None:
-            self._dump(dump, credited)
-        return self._finish(initial, branches, metrics)
+        if dump is not None and self.ranks.first:
+            dump_rollouts(dump, record.credited)
+        return self._finish(initial.left_out)
 
     async def validate(self, prompts: list[Prompt]) -> dict[str, float]:
-        """Greedy rollouts of held-out prompts, shared among the ranks."""
+        """Scores of rollouts of held-out prompts, shared among the ranks."""
         mine = questions_by_group(prompts[self.ranks.rank :: self.ranks.world], self.ranks)
-        greedy = SamplingSettings(temperature=0.0)
         collected = await self.collector.collect(
-            prompt_starts(mine, 1, -1), mine, seed=self.settings.seed, sampling=greedy
+            prompt_starts(mine, self.settings.validate_samples, -1),
+            mine,
+            seed=self.settings.seed,
+            sampling=SamplingSettings(temperature=self.settings.validate_temperature),
         )
-        rows = [row for part in self.ranks.gather(collected.rows) for row in part]
-        return reward_metrics(rows, "validation")
+        return reward_metrics(in_order(self.ranks.gather(collected.rows)), "validation")
 
-    @property
-    def _stale(self) -> bool:
-        return self.settings.algorithm.branching.when == "stale"
-
-    def _questions(self, step: int) -> dict[str, Prompt]:
-        """This rank's share of a step's prompts: the same number of every mini-batch."""
-        chosen = step_prompts(self.prompts, step, self.settings.prompts_per_step, self.settings.seed)
-        return questions_by_group(chosen[self.ranks.rank :: self.ranks.world], self.ranks)
-
-    async def _initial(self, step: int, questions: dict[str, Prompt]) -> Collected:
+    async def _initial(self, step: int) -> Collected:
         """The initial rollouts; in `stale` mode those sampled one step ago, while the next ones are sampled now."""
-        if not self._stale:
-            return await self._sample(step, questions)
-        current = self._pending or await self._sample(step, questions)
+        if self.settings.algorithm.branching.when != "stale" or not self.method.branches:
+            return await self._sample(step)
+        current = self.pending or await self._sample(step)
         more = step + 1 < self.settings.steps
-        self._pending = await self._sample(step + 1, self._questions(step + 1)) if more else None
+        self.pending = await self._sample(step + 1) if more else None
         return current
 
-    async def _sample(self, step: int, questions: dict[str, Prompt]) -> Collected:
+    async def _sample(self, step: int) -> Collected:
         began = time.perf_counter()
-        algorithm = self.settings.algorithm
-        count = algorithm.initial_rollouts if algorithm.branches_per_prompt else algorithm.rollouts_per_prompt
-        collected = await self.collector.collect(
-            prompt_starts(questions, count, step), questions, seed=self.settings.seed
-        )
-        self._spend("rollout", began)
+        collected = await self.sampler.sample(step)
+        self._record.spend("rollout", began)
         return collected
 
-    def _minibatches(self, rows: list[Scored], questions: dict[str, Prompt]) -> list[list[Scored]]:
+    def _minibatches(self, initial: Collected) -> list[list[Scored]]:
         """Rows by mini-batch of prompts; every rank gets as many mini-batches."""
         size = self.settings.minibatch_prompts // self.ranks.world
-        place = {group: index // size for index, group in enumerate(questions)}
-        parts: list[list[Scored]] = [[] for _ in range(len(questions) // size)]
-        for row in rows:
+        place = {group: index // size for index, group in enumerate(initial.questions)}
+        parts: list[list[Scored]] = [[] for _ in range(len(initial.questions) // size)]
+        for row in initial.rows:
             parts[place[row.trajectory.group]].append(row)
         return parts
 
-    async def _branch(
-        self, rows: list[Scored], questions: dict[str, Prompt], step: int, *, moved: bool
-    ) -> tuple[list[Scored], torch.Tensor | None, dict[str, float]]:
-        """Branches of `rows`, their branching scores and the signal's metrics. `moved`: pi is not mu any more."""
-        algorithm = self.settings.algorithm
-        if not algorithm.branches_per_prompt:
-            return [], None, {}
+    async def _grow(self, rows: list[Scored], questions: dict[str, Prompt], *, moved: bool) -> Grown:
+        if not self.method.branches:
+            return Grown()
         if moved:
             await self.sync_weights()
         began = time.perf_counter()
-        trajectories = [row.trajectory for row in rows]
-        logp_BL, entropy_BL = score(self.policy, trajectories, self.settings.micro_batch_tokens, self.ranks)
-        plan = plan_branches(
-            trajectories,
-            logp_BL,
-            entropy_BL,
-            settings=algorithm.branching,
-            budget=algorithm.branches_per_prompt,
-            max_response_tokens=self.settings.limits.max_response_tokens,
-            plain_V=self._plain_V,
-            noise_floor=self._noise_floor if moved else torch.inf,
-        )
-        if not moved:
-            self._noise_floor = max(algorithm.branching.noise_floor, NOISE_MARGIN * plan.mean_spread)
-        self._spend("score", began)
+        grown = await self.grower.grow(rows, questions, self.state.step, moved=moved)
+        self._record.trajectories += grown.trajectories
+        self._record.spend("branch", began)
+        return grown
+
+    def _update(self, part: list[Scored], grown: Grown) -> None:
+        """One optimiser update on the rows of all ranks, each of which takes a share of about as many tokens."""
         began = time.perf_counter()
-        grown = await self.collector.collect(
-            branch_starts(trajectories, plan.points), questions, seed=self.settings.seed + step + 1
+        gathered = self.ranks.gather((part, grown.branches, grown.scores))
+        rows, branches = in_order(each[0] for each in gathered), in_order(each[1] for each in gathered)
+        advantage_BL = self.method.advantages(outcomes(rows, branches)).float()
+        trajectories = [row.trajectory for row in rows]
+        mine = balanced([len(row.prompt_ids) + len(row) for row in trajectories], self.ranks.world)[self.ranks.rank]
+        update = self.updater.update(
+            [trajectories[index] for index in mine], advantage_BL[mine], self.state.weights_version
         )
-        self._spend("branch", began)
-        local = {
-            "branching/points": float(len(plan.points)) * self.ranks.world,
-            "branching/signal_share": plan.signal_share,
-            "branching/spread": plan.mean_spread,
-            "branching/noise_floor": self._noise_floor,
-        }
-        signal = {name: self.ranks.sum(value) / self.ranks.world for name, value in local.items()}
-        return grown.rows, plan.score_BL, signal
+        self.state = replace(self.state, weights_version=self.state.weights_version + 1)
+        self._record.spend("update", began)
+        self._record.updates.append({f"update/{name}": value for name, value in update.items()} | grown.signal)
+        self._note(rows, branches, advantage_BL, {uid: each for part in gathered for uid, each in part[2].items()})
 
-    def _dump(self, path: Path, rows: list[Credited]) -> None:
-        gathered = self.ranks.gather(rows)
+    def _note(
+        self, rows: list[Scored], branches: list[Scored], advantage_BL: torch.Tensor, scores: dict[str, TokenScores]
+    ) -> None:
+        self._record.rows += rows
+        self._record.branches += branches
         if self.ranks.first:
-            dump_rollouts(path, (row for part in gathered for row in part))
+            self._record.credited += [
+                Credited(row, advantage_BL[place], scores.get(row.trajectory.uid)) for place, row in enumerate(rows)
+            ] + [Credited(branch) for branch in branches]
 
-    def _finish(self, initial: Collected, branches: list[Scored], updates: list[dict[str, float]]) -> dict[str, float]:
-        trajectories: list[Trajectory] = initial.trajectories + [row.trajectory for row in branches]
-        everyone = [trajectory for part in self.ranks.gather(trajectories) for trajectory in part]
-        seconds = self.ranks.maximum(self._clock.get("rollout", 0.0) + self._clock.get("branch", 0.0))
-        rollouts = rollout_metrics(everyone, seconds)
-        tokens = int(rollouts["rollout/generated_tokens"])
+    def _finish(self, left_out: int) -> dict[str, float]:
+        record = self._record
+        seconds = self.ranks.maximum(record.clock.get("rollout", 0.0) + record.clock.get("branch", 0.0))
+        sums = {name: self.ranks.sum(value) for name, value in rollout_sums(record.trajectories).items()}
+        tokens = int(sums["generated_tokens"])
         self.state = replace(self.state, step=self.state.step + 1, tokens=self.state.tokens + tokens)
-        metrics = reward_metrics([row for part in self.ranks.gather(initial.rows) for row in part], "train")
-        metrics |= reward_metrics([row for part in self.ranks.gather(branches) for row in part], "branch")
-        metrics |= rollouts | {"train/left_out": self.ranks.sum(initial.left_out)}
-        for name in sorted({name for update in updates for name in update}):
-            values = [update[name] for update in updates if name in update]
+        metrics = reward_metrics(record.rows, "train") | reward_metrics(record.branches, "branch")
+        metrics |= rollout_metrics(sums, seconds) | {"train/left_out": self.ranks.sum(left_out)}
+        metrics["rollout/total_tokens"] = float(self.state.tokens)
+        for name in sorted({name for update in record.updates for name in update}):
+            values = [update[name] for update in record.updates if name in update]
             metrics[name] = sum(values) / len(values)
-        return metrics | {f"seconds/{name}": seconds for name, seconds in self._clock.items()}
-
-    def _spend(self, name: str, began: float) -> None:
-        self._clock[name] = self._clock.get(name, 0.0) + time.perf_counter() - began
-
-
-def _own_branches(
-    part: list[Scored],
-    rows: list[Scored],
-    planned: tuple[list[Scored], torch.Tensor | None, dict[str, float]],
-) -> tuple[list[Scored], torch.Tensor | None, dict[str, float]]:
-    """The branches that left the rows of one mini-batch, and these rows' scores, from a plan made for the step."""
-    branches, score_BL, signal = planned
-    uids = {row.trajectory.uid for row in part}
-    mine = [branch for branch in branches if branch.trajectory.prefix and branch.trajectory.prefix.origin in uids]
-    if score_BL is not None:
-        score_BL = score_BL[[index for index, row in enumerate(rows) if row.trajectory.uid in uids]]
-    return mine, score_BL, signal
+        return metrics | {f"seconds/{name}": seconds for name, seconds in record.clock.items()}

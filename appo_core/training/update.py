@@ -14,7 +14,7 @@ from appo_core.config.rl import OptimizerSettings
 from appo_core.rollout.types import Trajectory
 from appo_core.training.experience import behaviour_tensor, mask_tensor
 from appo_core.training.packing import MicroBatch, pack
-from appo_core.training.policy import Policy, padded_batches, score
+from appo_core.training.policy import Policy, Reference, padded_batches, score
 from appo_core.training.ranks import Ranks
 
 
@@ -51,20 +51,26 @@ class Updater:
     def __init__(
         self,
         policy: Policy,
-        reference: Policy | None,
+        reference: Policy | Reference | None,
         optimizer: torch.optim.Optimizer,
         loss: LossSettings,
         optimization: OptimizerSettings,
         budget: int,
         ranks: Ranks,
+        longest_response: int = 1,
     ) -> None:
         self.policy, self.reference, self.optimizer = policy, reference, optimizer
         self.loss, self.optimization, self.budget, self.ranks = loss, optimization, budget, ranks
+        self.longest_response = longest_response
+        """Tokens; what a row counts as when losses are aggregated by `sequence_sum`."""
 
     def update(self, trajectories: Sequence[Trajectory], advantage_BL: Tensor, number: int) -> dict[str, float]:
         """One optimiser step; returns the diagnostics. `number` counts updates from 0, for the warm-up."""
         mask_BL = mask_tensor(trajectories)
         tokens = self.ranks.sum(float(mask_BL.sum()))
+        divisor = max(tokens, 1.0)
+        if self.loss.aggregate == "sequence_sum":
+            divisor = max(self.ranks.sum(len(trajectories)), 1.0) * self.longest_response
         reference_BL = self._reference(trajectories)
         behaviour_BL = behaviour_tensor(trajectories)
         sums = UpdateSums()
@@ -76,7 +82,7 @@ class Updater:
                 loss = self._loss(tensors, sums)
             else:
                 loss = 0.0 * logp_N.sum()
-            (loss * self.ranks.world / max(tokens, 1.0)).backward()
+            (loss * self.ranks.world / divisor).backward()
         return sums.means(tokens, self.ranks) | self._step(number)
 
     def _reference(self, trajectories: Sequence[Trajectory]) -> Tensor | None:

@@ -1,7 +1,7 @@
 """What every inference engine offers to the rollout loop."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    entropy_tokens: int = 0
+    """Of how many tokens, from the first, the entropies are wanted."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Generation:
     weights_version: int = 0
     cached_tokens: int = 0
     """Prompt tokens that came from the prefix cache."""
+    entropies: list[float] = field(default_factory=list)
+    """Entropies (nats) of the first tokens, if wanted: exact, or of the ten likeliest tokens and the chosen one."""
 
 
 class EngineError(Exception):

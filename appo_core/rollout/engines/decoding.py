@@ -27,6 +27,8 @@ class Row:
     """Most tokens that may be generated."""
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
+    """Of the first tokens, where wanted."""
     finish: Literal["stop", "eos", "length"] | None = None
     stop: str | None = None
 
@@ -52,7 +54,9 @@ class Row:
 
     def generation(self, version: int) -> Generation:
         """The finished request."""
-        return Generation(self.token_ids, self.logprobs, self.finish or "length", self.stop, version)
+        return Generation(
+            self.token_ids, self.logprobs, self.finish or "length", self.stop, version, entropies=self.entropies
+        )
 
 
 class Batch:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from appo_core.algorithm import token_entropy
 from appo_core.rollout.codec import Codec
 from appo_core.rollout.engines.base import EngineError, Generation, SamplingParams
 from appo_core.rollout.engines.decoding import Batch, Row
@@ -149,6 +150,8 @@ class TransformersEngine:
         logits_BV = self._batch.logits(rows)
         logprobs_BV = logits_BV.float().log_softmax(-1)
         for index, row in enumerate(rows):
+            if len(row.token_ids) < row.sampling.entropy_tokens:
+                row.entropies.append(float(token_entropy(logits_BV[index])))
             token = draw(logits_BV[index], row.sampling, row.prompt_ids + row.token_ids, row.generator)
             row.append(token, float(logprobs_BV[index, token]), self._eos, self._codec)
         for request in self._running:

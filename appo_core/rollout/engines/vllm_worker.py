@@ -8,6 +8,7 @@ Out: `Ready` or `Failed`, then lists of `Done`, `Refused` and `Updated`. A close
 """
 
 import contextlib
+import math
 import os
 import sys
 from collections import deque
@@ -31,8 +32,15 @@ from appo_core.rollout.engines.vllm_messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vllm import SamplingParams as VllmSampling
+    from vllm.logprobs import Logprob
     from vllm.outputs import CompletionOutput, RequestOutput
+
+
+_ENTROPY_LIST = 10
+"""Likeliest tokens listed for an entropy."""
 
 
 class WeightLoader:
@@ -63,6 +71,8 @@ class Worker:
     version: int = 0
     waiting: deque[Any] = field(default_factory=deque)
     closing: bool = False
+    entropy_tokens: dict[int, int] = field(default_factory=dict)
+    """Request -> how many entropies it wants, if any."""
 
     def serve(self) -> None:
         """Run until `Close` or until the other end is gone."""
@@ -94,6 +104,7 @@ class Worker:
                 self._add(message)
             case Abort(key=key):
                 self.engine.abort_request([str(key)])
+                self.entropy_tokens.pop(key, None)
             case Weights():
                 self._send([self._update(message)])
             case Close():
@@ -105,6 +116,8 @@ class Worker:
         try:
             prompt = TokensPrompt(prompt_token_ids=message.prompt_ids)
             self.engine.add_request(str(message.key), prompt, _vllm_sampling(message.sampling))
+            if message.sampling.entropy_tokens:
+                self.entropy_tokens[message.key] = message.sampling.entropy_tokens
         except Exception as error:  # noqa: BLE001 - goes to the caller as EngineError
             self._send([Refused(message.key, str(error))])
 
@@ -119,7 +132,7 @@ class Worker:
         return Updated(message.version)
 
     def _done(self, output: "RequestOutput") -> Done:
-        completion = output.outputs[0]
+        completion, key = output.outputs[0], int(output.request_id)
         ids = list(completion.token_ids)
         generation = Generation(
             token_ids=ids,
@@ -128,12 +141,18 @@ class Worker:
             stop=completion.stop_reason if isinstance(completion.stop_reason, str) else None,
             weights_version=self.version,
             cached_tokens=output.num_cached_tokens or 0,
+            entropies=[_entropy(entry) for entry in (completion.logprobs or ())[: self.entropy_tokens.pop(key, 0)]],
         )
-        return Done(int(output.request_id), generation)
+        return Done(key, generation)
 
     def _send(self, messages: list[Any]) -> None:
         if messages:
             self.pipe.send(messages)
+
+
+def _entropy(entry: "Mapping[int, Logprob]") -> float:
+    """Entropy over the listed tokens, without renormalising."""
+    return -sum(math.exp(item.logprob) * item.logprob for item in entry.values())
 
 
 def _finish(completion: "CompletionOutput") -> Literal["stop", "eos", "length"]:
@@ -143,7 +162,7 @@ def _finish(completion: "CompletionOutput") -> Literal["stop", "eos", "length"]:
 
 
 def _vllm_sampling(sampling: SamplingParams) -> "VllmSampling":
-    """vLLM's form of `sampling`: the chosen token's log-prob only, one output at the end."""
+    """vLLM's form of `sampling`: the chosen token's log-prob, more for entropies, one output at the end."""
     from vllm import SamplingParams as VllmSampling
     from vllm.sampling_params import RequestOutputKind
 
@@ -156,7 +175,7 @@ def _vllm_sampling(sampling: SamplingParams) -> "VllmSampling":
         repetition_penalty=sampling.repetition_penalty,
         stop=list(sampling.stop),
         seed=sampling.seed,
-        logprobs=0,
+        logprobs=_ENTROPY_LIST if sampling.entropy_tokens else 0,
         include_stop_str_in_output=True,
         skip_special_tokens=False,
         output_kind=RequestOutputKind.FINAL_ONLY,

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from appo_core.algorithm import BranchPoint, future_value
-from appo_core.config.algorithm import AdvantageSettings, BranchingSettings
+from appo_core.config.algorithm import AdvantageSettings, AlgorithmSettings, BranchingSettings
+from appo_core.methods import method_class
 from appo_core.rollout.codec import Codec
 from appo_core.rollout.inject import result_ids
 from appo_core.rollout.types import ToolCall, Trajectory
 from appo_core.training.branching import BranchPlan, branch_starts, plain_tokens, plan_branches
-from appo_core.training.credit import token_advantages
+from appo_core.training.credit import outcomes
 from appo_core.training.dump import Credited, dump_rollouts
-from appo_core.training.experience import behaviour_tensor, group_tensor, mask_tensor, reward_tensor
+from appo_core.training.experience import Scored, behaviour_tensor, group_tensor, mask_tensor, reward_tensor
+from appo_core.training.growing import TokenScores
 from tests.appo_core.algorithm.oracles import group_z
 from tests.appo_core.training.made import batch, branch_of, scored, trajectory
 
@@ -183,6 +185,11 @@ def test_branches_start_from_their_origin(codec: Codec) -> None:
         assert start.prefix.origin == row.uid
 
 
+def token_advantages(rows: list[Scored], branches: list[Scored], settings: AdvantageSettings) -> Tensor:
+    method = method_class("appo")(AlgorithmSettings(advantage=settings))
+    return method.advantages(outcomes(rows, branches)).float()
+
+
 def test_advantages_credit_the_tokens_before_each_branch() -> None:
     rows = [scored(trajectory([1, 1, 0, 0, 1, 1], number), reward) for number, reward in enumerate((1.0, 0.0, 0.0))]
     branches = [
@@ -232,14 +239,16 @@ def test_dump_holds_aligned_rows(tmp_path: Path) -> None:
     dump_rollouts(
         path,
         [
-            Credited(scored(rows[0], 1.0), values_L, values_L / 3),
-            Credited(scored(rows[1], 0.0), values_L, None),
-            Credited(scored(branch, 0.5), None, None),
+            Credited(scored(rows[0], 1.0), values_L, TokenScores(values_L / 3, values_L / 2, values_L / 4)),
+            Credited(scored(rows[1], 0.0), values_L),
+            Credited(scored(branch, 0.5)),
         ],
     )
     first, second, third = (json.loads(line) for line in path.read_text().splitlines())
     assert first["advantages"] == list(range(len(rows[0])))
     assert first["branching_scores"] == [round(t / 3, 5) for t in range(len(rows[0]))]
+    assert first["entropies"] == [round(t / 2, 5) for t in range(len(rows[0]))]
+    assert first["future_values"] == [round(t / 4, 5) for t in range(len(rows[0]))]
     assert (first["kind"], second["branching_scores"], third["kind"], third["advantages"]) == (
         "init", None, "branch", None,
     )  # fmt: skip

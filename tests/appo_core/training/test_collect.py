@@ -10,7 +10,7 @@ from appo_core.rollout.types import Finish
 from appo_core.training.collect import Collector, prompt_starts, questions_by_group
 from appo_core.training.prompts import Prompt
 from appo_core.training.ranks import Ranks
-from appo_core.training.step_metrics import reward_metrics, rollout_metrics
+from appo_core.training.step_metrics import reward_metrics, rollout_metrics, rollout_sums
 from tests.appo_core.rollout.scripted import ScriptedEngine, ScriptedTool
 from tests.appo_core.training.made import batch, branch_of, scored
 
@@ -61,11 +61,11 @@ def test_rollout_metrics_count_a_branch_s_own_tokens_and_calls_once() -> None:
     rows = batch(2)
     branch = branch_of(rows[1], len(rows[1]) - 1)
     assert branch.tool_calls
-    metrics = rollout_metrics([*rows, branch], seconds=2.0)
+    metrics = rollout_metrics(rollout_sums([*rows, branch]), seconds=2.0)
     assert metrics["rollout/generated_tokens"] == sum(sum(row.mask) for row in rows) + 2
     assert metrics["rollout/tokens_per_second"] == metrics["rollout/generated_tokens"] / 2
     assert metrics["tools/calls"] == 1
-    assert rollout_metrics([], 0.0)["rollout/response_tokens"] == 0
+    assert rollout_metrics(rollout_sums([]), 0.0)["rollout/response_tokens"] == 0
 
 
 def test_reward_metrics_are_means() -> None:
