@@ -1,22 +1,28 @@
 """The policy: log-probs and entropies of packed trajectories, never a whole (tokens x vocabulary) tensor in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM
 
 from appo_core.algorithm import token_entropy
+from appo_core.config.lora import LoraSettings
 from appo_core.rollout.types import Trajectory
+from appo_core.training import lora
 from appo_core.training.packing import MicroBatch, pack
 from appo_core.training.ranks import Ranks
 
 HEAD_CHUNK = 2048
 """Tokens whose logits are in memory at once."""
+_OWN, _HEAD, _EMBEDDING = "model.", "lm_head.weight", "model.embed_tokens.weight"
+"""What `Policy` puts before the names of its model; the two ends of a tied model."""
 
 
 class Policy(nn.Module):
@@ -25,6 +31,13 @@ class Policy(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model: Any = model
+        self.factors = lora.scalings(model)
+        """Layers with a LoRA adapter, and the factor it counts; empty in full fine-tuning."""
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding."""
+        return bool(self.model.config.tie_word_embeddings)
 
     def forward(self, batch: MicroBatch, *, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
         """Log-prob (with gradient) and entropy (nats, with gradient on request) of every generated token: two (N,)."""
@@ -46,6 +59,20 @@ def _head(hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, entropy_gradie
     return logp_N, token_entropy(logits_NV if entropy_gradient else logits_NV.detach())
 
 
+class Reference:
+    """The policy with its LoRA adapter switched off: the model it started from, without a copy of it."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    @torch.no_grad()
+    def __call__(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """As the policy's own; no gradient."""
+        with lora.adapter_off(self.policy.model):
+            result: tuple[Tensor, Tensor] = self.policy(batch)
+        return result
+
+
 def load_policy(
     folder: Path,
     ranks: Ranks,
@@ -53,19 +80,38 @@ def load_policy(
     precision: Literal["bf16", "fp32"],
     gradient_checkpointing: bool,
     trainable: bool = True,
+    adapter: LoraSettings | None = None,
+    seed: int = 0,
 ) -> Policy:
-    """The model of a Hugging Face folder as a policy: float32 master weights, sharded with FSDP2 over the ranks."""
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    """The model of a Hugging Face folder as a policy, sharded with FSDP2 over the ranks.
+
+    What is trained has float32 master weights. With an `adapter` (its A drawn from `seed`) the model below it is
+    frozen, so that under bf16 its weights keep the data type of their files.
+    """
+    kept = adapter is not None and precision == "bf16"
+    dtype: Any = "auto" if kept else torch.float32
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    model.requires_grad_(trainable)
+    if adapter is not None:
+        lora.add_adapter(model, adapter, seed)
     model.to(ranks.device)
     if gradient_checkpointing and trainable:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     policy = Policy(model)
-    policy.requires_grad_(trainable)
     policy.train(trainable)
     if ranks.world > 1 or precision == "bf16":
         ranks.group()
         _shard(policy, precision)
     return policy
+
+
+def load_reference(
+    policy: Policy, folder: Path, ranks: Ranks, *, precision: Literal["bf16", "fp32"]
+) -> Policy | Reference:
+    """What the KL term compares the policy with: a frozen copy of the model, or the policy without its adapter."""
+    if policy.factors:
+        return Reference(policy)
+    return load_policy(folder, ranks, precision=precision, gradient_checkpointing=False, trainable=False)
 
 
 def _shard(policy: Policy, precision: Literal["bf16", "fp32"]) -> None:
@@ -77,25 +123,60 @@ def _shard(policy: Policy, precision: Literal["bf16", "fp32"]) -> None:
 
 
 def full_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
-    """Hugging Face names and whole tensors, one at a time; a collective when sharded."""
+    """Hugging Face names and whole tensors, one at a time, an adapter merged in; a collective when sharded."""
     # Of the policy, not of its model: the hooks that undo a forward pass's gathering in low precision sit there.
-    for name, tensor in policy.state_dict().items():
-        if name == "model.lm_head.weight" and policy.model.config.tie_word_embeddings:
-            continue
-        yield name.removeprefix("model."), tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    state = {name.removeprefix(_OWN): tensor for name, tensor in policy.state_dict().items()}
+    if policy.tied:
+        state.pop(_HEAD, None)
+    yield from lora.merged(state, policy.factors)
+
+
+def model_state(policy: Policy) -> dict[str, Any]:
+    """What a checkpoint holds of the policy: (sharded) tensors by their names in Hugging Face's or PEFT's files.
+
+    All weights, a tied head left out; or the adapter alone, for the model below it never changes.
+    """
+    state = {name.removeprefix(_OWN): tensor for name, tensor in get_model_state_dict(policy).items()}
+    if policy.factors:
+        return {lora.file_name(name): tensor for name, tensor in state.items() if lora.is_adapter(name)}
+    if policy.tied:
+        state.pop(_HEAD, None)
+    return state
+
+
+def load_model_state(policy: Policy, state: Mapping[str, Any]) -> None:
+    """Put back what `model_state` gave."""
+    weights = {lora.parameter_name(name) if policy.factors else name: tensor for name, tensor in state.items()}
+    if policy.tied and not policy.factors:
+        weights[_HEAD] = weights[_EMBEDDING]
+    options = StateDictOptions(strict=not policy.factors)
+    set_model_state_dict(policy, {_OWN + name: tensor for name, tensor in weights.items()}, options=options)
+
+
+@contextmanager
+def _without_dropout(policy: Policy) -> Iterator[None]:
+    training = policy.training
+    policy.eval()
+    try:
+        yield
+    finally:
+        policy.train(training)
 
 
 @torch.no_grad()
-def score(policy: Policy, trajectories: Sequence[Trajectory], budget: int, ranks: Ranks) -> tuple[Tensor, Tensor]:
+def score(
+    policy: Policy | Reference, trajectories: Sequence[Trajectory], budget: int, ranks: Ranks
+) -> tuple[Tensor, Tensor]:
     """Log-probs and entropies of all generated tokens as (B, L) tensors on the CPU, 0 elsewhere."""
     length = max((len(trajectory) for trajectory in trajectories), default=0)
     logp_BL = torch.zeros(len(trajectories), length)
     entropy_BL = torch.zeros_like(logp_BL)
-    for batch, real in padded_batches(pack(trajectories, budget), ranks):
-        logp_N, entropy_N = policy(batch.to(ranks.device))
-        if real:
-            logp_BL[batch.row_N, batch.column_N] = logp_N.float().cpu()
-            entropy_BL[batch.row_N, batch.column_N] = entropy_N.float().cpu()
+    with _without_dropout(policy.policy if isinstance(policy, Reference) else policy):
+        for batch, real in padded_batches(pack(trajectories, budget), ranks):
+            logp_N, entropy_N = policy(batch.to(ranks.device))
+            if real:
+                logp_BL[batch.row_N, batch.column_N] = logp_N.float().cpu()
+                entropy_BL[batch.row_N, batch.column_N] = entropy_N.float().cpu()
     return logp_BL, entropy_BL
 
 
