@@ -1,5 +1,6 @@
 """Cancelling a run that no worker looks after: the run itself looks whether somebody asked for its end."""
 
+import threading
 import time
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,17 @@ from tasks.errors import StageError
 
 LOOK_EVERY_S = 5.0
 CANCELLED = "cancelled on request"
+_STOP = threading.Event()
+
+
+def stop_all() -> None:
+    """End every stage at work in this process's threads: they see neither an interrupt nor an exception outside."""
+    _STOP.set()
+
+
+def forget_stop() -> None:
+    """Let stages start again."""
+    _STOP.clear()
 
 
 class CancelWatch:
@@ -28,6 +40,8 @@ class CancelWatch:
 
     def __call__(self) -> None:
         """Look, at most every few seconds."""
+        if _STOP.is_set():
+            raise StageError(CANCELLED, remedy="run again to resume")
         if time.monotonic() - self._looked < LOOK_EVERY_S:
             return
         with get_client(sync_client=True) as client:

@@ -14,7 +14,8 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 from appo_core.artifacts import Manifest, Store
 from appo_core.artifacts.lineage import lineage, render_mermaid
 
-PLOT = "passk.png"
+PLOTS = {"eval-report": "passk.png", "comparison": "curves.png"}
+"""The picture of a kind of artifact, shown under its report."""
 MAX_PLOT_BYTES = 400_000
 
 
@@ -43,7 +44,7 @@ def show(store: Store, manifest: Manifest, *, reused: bool) -> None:
     create_table_artifact(facts(manifest), key=f"{page_key(manifest)}-table", description=f"Facts of {manifest.ref}")
     plot = plot_uri(store, manifest)
     if plot:
-        create_image_artifact(plot, key=f"{page_key(manifest)}-plot", description=f"pass@k of {manifest.ref}")
+        create_image_artifact(plot, key=f"{page_key(manifest)}-plot", description=f"Figures of {manifest.ref}")
 
 
 def page(store: Store, manifest: Manifest, *, reused: bool) -> str:
@@ -91,8 +92,9 @@ def flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def plot_uri(store: Store, manifest: Manifest, path: str = PLOT) -> str | None:
+def plot_uri(store: Store, manifest: Manifest) -> str | None:
     """An artifact's plot as a data URI, so that the page needs no other server; None without one."""
+    path = PLOTS.get(manifest.kind, "")
     entry = next((entry for entry in manifest.files if entry.path == path), None)
     if entry is None or entry.bytes > MAX_PLOT_BYTES:
         return None
@@ -117,11 +119,13 @@ def _checks(manifest: Manifest) -> str:
 
 
 def _report(store: Store, manifest: Manifest) -> str:
-    """The evaluation's own report, where the artifact has one."""
-    if manifest.kind != "eval-report" or not any(entry.path == "report.md" for entry in manifest.files):
+    """The artifact's own report, where it has one."""
+    if manifest.kind not in PLOTS or not any(entry.path == "report.md" for entry in manifest.files):
         return ""
     plot = plot_uri(store, manifest)
     text = store.read_file(manifest, "report.md").decode()
+    if f"]({PLOTS[manifest.kind]})" in text:  # the report says where the picture stands
+        return f"## Report\n\n{text.replace(PLOTS[manifest.kind], plot or '')}"
     return f"## Report\n\n{text}" + (f"\n\n![pass@k]({plot})" if plot else "")
 
 

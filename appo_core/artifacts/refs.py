@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from appo_core.artifacts.errors import StoreError
 
-KINDS = ("dataset", "sft-model", "rl-checkpoint", "model", "rollouts", "eval-report", "check-report")
+KINDS = ("dataset", "sft-model", "rl-checkpoint", "model", "rollouts", "eval-report", "check-report", "comparison")
 LATEST = "latest"
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,79}$")

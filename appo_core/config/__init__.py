@@ -2,6 +2,7 @@
 
 from appo_core.config.algorithm import AdvantageSettings, AlgorithmSettings, BranchingSettings, LossSettings
 from appo_core.config.base import Settings
+from appo_core.config.compare import CompareSettings, ComparisonSettings
 from appo_core.config.data import DataSettings, DemoSource, FileSource
 from appo_core.config.evaluate import BENCHMARKS, EXTRA_BENCHMARKS, EvaluateSettings, JudgeSettings
 from appo_core.config.merge import MergeSettings
@@ -29,6 +30,8 @@ __all__ = [
     "BaseModelSettings",
     "BingSearchSettings",
     "BranchingSettings",
+    "CompareSettings",
+    "ComparisonSettings",
     "DataSettings",
     "DemoSource",
     "EngineSettings",

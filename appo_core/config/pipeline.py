@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from appo_core.config.base import Settings
+from appo_core.config.compare import CompareSettings
 from appo_core.config.data import DataSettings
 from appo_core.config.evaluate import EvaluateSettings
 from appo_core.config.merge import MergeSettings
@@ -30,3 +31,5 @@ class PipelineSettings(Settings):
     merge: MergeSettings = MergeSettings()
     serve: ServeSettings = ServeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    compare: CompareSettings = CompareSettings()
+    """Only for the `compare` flow."""

@@ -14,6 +14,7 @@ from rich.table import Table
 from appo_core.jobs.contract import Event
 
 if TYPE_CHECKING:
+    from flows.compare import CompareResult
     from flows.summary import PipelineResult
 
 LEAST_LINE_S = 10.0
@@ -115,6 +116,8 @@ def print_result(console: Console, result: Any) -> None:
     """The summary of a finished flow."""
     if hasattr(result, "comparison"):
         _print_chain(console, result)
+    elif hasattr(result, "variants"):
+        _print_variants(console, result)
     elif hasattr(result, "outputs"):
         console.print(f"{result.stage}: {result.status} in {result.seconds} s", highlight=False)
         for role, ref in result.outputs.items():
@@ -138,6 +141,17 @@ def _print_chain(console: Console, result: "PipelineResult") -> None:
     console.print(times)
     console.print(f"model: {result.model}", highlight=False)
     console.print(f"lineage: appo lineage {result.model} --store {result.store}", highlight=False, soft_wrap=True)
+
+
+def _print_variants(console: Console, result: "CompareResult") -> None:
+    table = Table(*result.variants[0], title="mean over seeds [95 % interval]")
+    for row in result.variants:
+        table.add_row(*row.values())
+    console.print(table)
+    ran = sum(one.status == "ran" for one in result.stages)
+    seconds = sum(one.seconds for one in result.stages)
+    console.print(f"{ran} runs and reports made, {len(result.stages) - ran} reused; {seconds:.0f} s", highlight=False)
+    console.print(f"report: {result.ref} in {result.store}", highlight=False, soft_wrap=True)
 
 
 def _title(result: "PipelineResult") -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FLOWS = {
     "pipeline": (),
+    "compare": (),
     "data": (),
     "base-model": ("data", "corpus"),
     "sft": ("model", "data"),
@@ -96,6 +97,10 @@ def call(flow: str, settings: "PipelineSettings", refs: dict[str, str], store: s
         from flows.pipeline import pipeline_flow
 
         return pipeline_flow(settings, store)
+    if flow == "compare":
+        from flows.compare import compare_flow
+
+        return compare_flow(settings, store)
     if flow == "data":
         from flows.data import data_flow
 

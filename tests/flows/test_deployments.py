@@ -31,7 +31,7 @@ def documents() -> dict[str, Any]:
 def test_every_flow_is_deployed_on_a_known_pool_without_machine_paths() -> None:
     document = documents()
     deployed = {one["name"]: one for one in document["deployments"]}
-    assert set(deployed) == {"pipeline", "data", "base-model", "sft", "rl", "merge", "serve", "evaluate"}
+    assert set(deployed) == {"pipeline", "compare", "data", "base-model", "sft", "rl", "merge", "serve", "evaluate"}
     assert {one["work_pool"]["name"] for one in deployed.values()} == set(POOLS)
     assert {name for name, one in deployed.items() if one["work_pool"]["name"] == "gpu-train"} == {"sft", "rl", "merge"}
     for one in deployed.values():
