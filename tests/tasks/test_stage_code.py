@@ -16,13 +16,13 @@ STAGES = [module.STAGE for module in (data, base_model, sft, rl, merge, evaluate
 
 
 def imported(module: str) -> set[str]:
-    """All modules of appo_core that a module imports, also inside functions, transitively."""
+    """All modules of appo_core that a module imports, also inside functions, transitively through deciding ones."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
         path = source(name)
-        if name in seen or path is None:
+        if name in seen or path is None or inside(name, UNDECIDING):
             continue
         seen.add(name)
         waiting += names(ast.parse(path.read_text()))

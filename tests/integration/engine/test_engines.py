@@ -115,6 +115,22 @@ async def test_raw_logprobs_under_every_filter(engine: Engine, original: torch.n
     assert _worst(original, greedy) < 1e-4
 
 
+async def test_entropies_of_the_first_tokens(engine: Engine, original: torch.nn.Module) -> None:
+    """Exact, or summed over the ten likeliest tokens and the chosen one."""
+    sampling = SamplingParams(max_tokens=12, seed=3, entropy_tokens=5)
+    generation = await engine.generate(PROMPT, sampling)
+    assert len(generation.entropies) == 5
+    ids = torch.tensor([PROMPT + generation.token_ids])
+    with torch.no_grad():
+        logprobs = original(ids).logits.float().log_softmax(-1)[0, len(PROMPT) - 1 : -1]
+    for position, entropy in enumerate(generation.entropies):
+        row = logprobs[position]
+        listed = row[[*set(row.topk(10).indices.tolist()) | {generation.token_ids[position]}]]
+        allowed = [-(part.exp() * part).sum().item() for part in (row, listed)]
+        assert min(abs(entropy - value) for value in allowed) < 1e-3
+    assert (await engine.generate(PROMPT, SamplingParams(max_tokens=4))).entropies == []
+
+
 async def test_requests_around_an_update_have_one_version_each(
     engine: Engine, folder: Path, original: torch.nn.Module
 ) -> None:
