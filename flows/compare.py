@@ -16,7 +16,7 @@ from appo_core.artifacts import Store
 from appo_core.config import ComparisonSettings, PipelineSettings
 from appo_core.config.compare import CellRecord
 from appo_core.config.model import TinyModel
-from appo_core.experiments.variants import Cell, cells
+from appo_core.experiments.variants import Cell, cells, point_rules
 from appo_core.jobs.contract import Event, JobError
 from flows.base_model import base_model_flow
 from flows.common import ENDED, StoreUrl, finish, open_store, request
@@ -30,7 +30,7 @@ from tasks.cancel import forget_stop, stop_all
 from tasks.cards import slug
 from tasks.compare import STAGE, compare
 from tasks.errors import StageError
-from tasks.progress import Progress
+from tasks.progress import Progress, announce
 from tasks.stage import StageResult
 
 
@@ -73,7 +73,7 @@ def compare_flow(
     finished, failed = _run_cells(settings, place, wanted, start)
     if not finished:
         raise StageError(f"compare: no run succeeded; the first fault: {next(iter(failed.values()))}")
-    result = _compare(settings, place, finished, failed)
+    result = _compare(settings, place, wanted, finished, failed)
     if failed:
         raise StageError(
             f"compare: {len(failed)} of {len(wanted)} runs failed ({', '.join(failed)}); the others are compared in "
@@ -141,6 +141,7 @@ def _run_cells(
             except StageError as error:
                 failed[cell.key] = error
                 get_run_logger().error("%s: %s", cell.key, error)
+                announce(f"compare {settings.name}", f"{cell.key} failed: {error}")
             board.show(finished, failed)
     board.close()
     order = [cell.key for cell in wanted]
@@ -193,17 +194,22 @@ def _cell_row(cell: Cell, result: StageResult | None, fault: Exception | None) -
 
 
 def _compare(
-    settings: PipelineSettings, store: Store, finished: dict[str, StageResult], failed: dict[str, Exception]
+    settings: PipelineSettings,
+    store: Store,
+    cells: list[Cell],
+    finished: dict[str, StageResult],
+    failed: dict[str, Exception],
 ) -> StageResult:
     """The compare stage over all finished cells."""
     wanted = settings.compare
-    every = [CellRecord(variant=name, seed=seed) for name in wanted.chosen for seed in wanted.seeds]
+    records = {cell.key: CellRecord(variant=cell.variant, seed=cell.seed) for cell in cells}
     job = ComparisonSettings(
         variants=wanted.chosen,
-        cells=tuple(cell for cell in every if cell.key in finished),
-        failed=tuple(cell for cell in every if cell.key in failed),
+        cells=tuple(records[key] for key in finished),
+        failed=tuple(records[key] for key in failed),
         metric=wanted.metric,
         generated_tokens=wanted.generated_tokens,
+        point_rules=point_rules(cells),
     )
     inputs = {
         f"{key}.{role}": result.ref(role) for key, result in finished.items() for role in ("checkpoint", "rollouts")

@@ -67,6 +67,14 @@ class CellRecord(Settings):
         return f"{self.variant}-s{self.seed}"
 
 
+class PointRules(Settings):
+    """Where a run that chooses branch points by entropy times future value may put them."""
+
+    min_distance: int
+    last: int
+    """First index of a response that leaves too little room for a branch."""
+
+
 class ComparisonSettings(Settings):
     """What the compare stage's job is told."""
 
@@ -77,3 +85,5 @@ class ComparisonSettings(Settings):
     """Runs that are left out."""
     metric: str
     generated_tokens: int
+    point_rules: dict[str, PointRules] = Field(default={})
+    """By variant, of those that score branch points by the product."""

@@ -5,8 +5,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from appo_core.experiments.regions import REGIONS
 from appo_core.experiments.statistics import Estimate, Paired
-from appo_core.experiments.summary import SIGNAL, Summary, VariantFigures
+from appo_core.experiments.summary import SIGNAL, RegionFigures, Summary, VariantFigures
 
 METHOD = (
     "Mean over seeds with 95 % intervals (Student's t over seeds). The value at the budget is linear between the two "
@@ -19,7 +20,7 @@ METHOD = (
 
 
 def report_markdown(summary: Summary) -> str:
-    """The whole report, without placement."""
+    """The whole report."""
     parts = [
         f"# {summary.metric} at {summary.budget:,.0f} generated tokens",
         table_markdown(summary),
@@ -32,6 +33,7 @@ def report_markdown(summary: Summary) -> str:
         "Share of rollouts whose future value spreads more than the noise floor, its spread and that floor; means over "
         "steps and seeds.",
         _table(["variant", *(name.partition("/")[2] for name in SIGNAL)], (_signal(one) for one in summary.variants)),
+        *placement_markdown(summary),
         "## Variants",
         _table(["variant", "differs by"], ([one.name, _overrides(one)] for one in summary.variants), align="---"),
     ]
@@ -43,6 +45,34 @@ def table_markdown(summary: Summary) -> str:
     base = summary.baseline.name
     header = ["variant", "seeds", "at the budget", f"- {base}", "p", "Holm", "flip", "area", f"area - {base}", "p"]
     return _table([*header, "Holm"], (_row(one) for one in summary.variants))
+
+
+def placement_markdown(summary: Summary) -> list[str]:
+    """Where branch points fell, and whether entropy alone would have put them there; nothing if nothing branched."""
+    branched = [one for one in summary.variants if one.regions]
+    if not branched:
+        return []
+    names = [name for name in REGIONS if any(name == region.name for one in branched for region in one.regions)]
+    parts = [
+        "## Where branch points fell",
+        "Percent of a variant's branch points in each part of the responses [95 % t interval over seeds] / percent of "
+        "all tokens it generated there. A tag belongs to what it opens or closes; `result`: right behind a tool's "
+        "result.",
+        _table(
+            ["variant", "points", *names], ([one.name, f"{one.points:,}", *_places(one, names)] for one in branched)
+        ),
+    ]
+    scored = [one for one in branched if one.overlap.points]
+    if not scored:
+        return parts
+    return [
+        *parts,
+        "## What the future value changes",
+        "Over rollouts that were branched and whose future value had something to say: the percentage of branch points "
+        "that entropy alone, choosing as many in the same rollout by the same rules, would have chosen too; `blind`: "
+        "what a random choice among the tokens allowed would share.",
+        _table(["variant", "rollouts", "points", "shared", "blind"], (_shared(one) for one in scored)),
+    ]
 
 
 def table_rows(summary: Summary) -> list[dict[str, str]]:
@@ -91,6 +121,23 @@ def _cost(one: VariantFigures) -> list[str]:
 
 def _signal(one: VariantFigures) -> list[str]:
     return [one.name, *("" if value is None else f"{value:.3g}" for value in one.signal.values())]
+
+
+def _places(one: VariantFigures, names: Sequence[str]) -> list[str]:
+    by_name = {region.name: region for region in one.regions}
+    return [_place(by_name[name]) if name in by_name else "" for name in names]
+
+
+def _place(region: RegionFigures) -> str:
+    points = region.points
+    interval = "" if math.isnan(points.low) else f" [{100 * points.low:.1f}, {100 * points.high:.1f}]"
+    return f"{100 * points.mean:.1f}{interval} / {100 * region.tokens:.1f}"
+
+
+def _shared(one: VariantFigures) -> list[str]:
+    found = one.overlap
+    shares = [f"{100 * count / found.points:.1f}" for count in (found.both, found.by_chance)]
+    return [one.name, f"{found.rollouts:,}", f"{found.points:,}", *shares]
 
 
 def _overrides(one: VariantFigures) -> str:

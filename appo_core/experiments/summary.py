@@ -1,12 +1,16 @@
 """All figures of a comparison, from the metrics of its runs."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from appo_core.config.compare import CellRecord, ComparisonSettings
 from appo_core.experiments.curves import REWARD, Curve, Row, curve, mean_of, smooth, tokens_after
+from appo_core.experiments.overlap import Overlap
+from appo_core.experiments.placement import Placement
+from appo_core.experiments.regions import REGIONS
 from appo_core.experiments.statistics import Estimate, Paired, estimate, holm, paired
 
 SIGNAL = ("branching/signal_share", "branching/spread", "branching/noise_floor")
@@ -29,6 +33,16 @@ class CellFigures:
 
 
 @dataclass(frozen=True)
+class RegionFigures:
+    """One region of responses: its share of a variant's branch points, and of all tokens it generated."""
+
+    name: str
+    points: Estimate
+    """Over seeds."""
+    tokens: float
+
+
+@dataclass(frozen=True)
 class VariantFigures:
     """All runs of one variant."""
 
@@ -42,6 +56,10 @@ class VariantFigures:
     steps: float
     signal: Mapping[str, float | None]
     """How much the future value had to say: means over steps and seeds; None where nothing was scored."""
+    regions: tuple[RegionFigures, ...] = ()
+    """Where its branch points fell; empty for a variant that does not branch."""
+    points: int = 0
+    overlap: Overlap = field(default=Overlap())
     final_gain: Paired | None = None
     """Against the baseline, over the seeds that both have."""
     area_gain: Paired | None = None
@@ -65,11 +83,20 @@ class Summary:
         return self.variants[0]
 
 
-def summarize(settings: ComparisonSettings, rows: Mapping[CellRecord, Sequence[Row]]) -> Summary:
+@dataclass(frozen=True)
+class Run:
+    """What one finished run left behind."""
+
+    cell: CellRecord
+    rows: Sequence[Row]
+    placement: Placement
+
+
+def summarize(settings: ComparisonSettings, runs: Sequence[Run]) -> Summary:
     """Figures per variant and against the first one; raises `JobError` when a run lacks the metric."""
     found = []
     for name, overrides in settings.variants.items():
-        mine = {cell: rows[cell] for cell in settings.cells if cell.variant == name}
+        mine = [run for run in runs if run.cell.variant == name]
         if mine:
             found.append(_variant(name, overrides, mine, settings))
     compared = tuple(_against(found[0], found))
@@ -77,10 +104,11 @@ def summarize(settings: ComparisonSettings, rows: Mapping[CellRecord, Sequence[R
 
 
 def _variant(
-    name: str, overrides: Mapping[str, Any], rows: Mapping[CellRecord, Sequence[Row]], settings: ComparisonSettings
+    name: str, overrides: Mapping[str, Any], runs: Sequence[Run], settings: ComparisonSettings
 ) -> VariantFigures:
-    cells = tuple(_cell(cell.seed, mine, settings) for cell, mine in rows.items())
-    every = [row for mine in rows.values() for row in mine]
+    cells = tuple(_cell(run.cell.seed, run.rows, settings) for run in runs)
+    every = [row for run in runs for row in run.rows]
+    whole = Placement.total(run.placement for run in runs)
     return VariantFigures(
         name=name,
         overrides=overrides,
@@ -91,6 +119,21 @@ def _variant(
         seconds=fmean(cell.seconds for cell in cells),
         steps=fmean(cell.steps for cell in cells),
         signal={metric: mean_of(every, metric) for metric in SIGNAL},
+        regions=_regions([run.placement for run in runs], whole),
+        points=whole.points.total(),
+        overlap=whole.overlap,
+    )
+
+
+def _regions(placements: Sequence[Placement], whole: Placement) -> tuple[RegionFigures, ...]:
+    """Shares over the runs that branched at all."""
+    branched = [one for one in placements if one.points.total()]
+    if not branched:
+        return ()
+    return tuple(
+        RegionFigures(name, estimate([one.share_of_points(name) for one in branched]), whole.share_of_tokens(name))
+        for name in REGIONS
+        if whole.points[name] or whole.tokens[name]
     )
 
 
@@ -111,27 +154,19 @@ def _cell(seed: int, rows: Sequence[Row], settings: ComparisonSettings) -> CellF
 
 def _against(baseline: VariantFigures, variants: Sequence[VariantFigures]) -> list[VariantFigures]:
     """The variants with their paired differences to the baseline."""
-    gains = [_gains(baseline, one) if one is not baseline else (None, None) for one in variants]
-    adjusted = [
-        holm([gain[place].t_test if gain[place] else float("nan") for gain in gains])  # type: ignore[union-attr]
-        for place in (0, 1)
-    ]
+    gains = [_gains(baseline, one) for one in variants]
+    final_p = holm([final.t_test if final else math.nan for final, _ in gains])
+    area_p = holm([area.t_test if area else math.nan for _, area in gains])
     return [
-        _replace(one, final, area, adjusted[0][index], adjusted[1][index])
+        replace(one, final_gain=final, area_gain=area, final_holm=final_p[index], area_holm=area_p[index])
         for index, (one, (final, area)) in enumerate(zip(variants, gains, strict=True))
     ]
 
 
-def _replace(
-    one: VariantFigures, final: Paired | None, area: Paired | None, final_p: float, area_p: float
-) -> VariantFigures:
-    import dataclasses
-
-    return dataclasses.replace(one, final_gain=final, area_gain=area, final_holm=final_p, area_holm=area_p)
-
-
 def _gains(baseline: VariantFigures, other: VariantFigures) -> tuple[Paired | None, Paired | None]:
-    """Differences in the final value and in the area, over shared seeds."""
+    """Differences in the final value and in the area, over shared seeds; none for the baseline itself."""
+    if other is baseline:
+        return None, None
     mine = {cell.seed: cell for cell in baseline.cells}
     pairs = [(mine[cell.seed], cell) for cell in other.cells if cell.seed in mine]
     if not pairs:

@@ -1,14 +1,15 @@
 """From a comparison's settings to its cells: one RL run per variant and seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from appo_core.config import AlgorithmSettings, PipelineSettings, RlSettings
-from appo_core.config.compare import Overrides
+from appo_core.config.compare import Overrides, PointRules
 from appo_core.jobs.contract import JobError
+from appo_core.methods.registry import method_class
 
 PREFIX = "rl."
 OWN = ("rl.seed", "rl.max_generated_tokens")
@@ -41,6 +42,17 @@ def cells(settings: PipelineSettings) -> list[Cell]:
         for seed in wanted.seeds
         for name, rl in chosen.items()
     ]
+
+
+def point_rules(cells: Sequence[Cell]) -> dict[str, PointRules]:
+    """By variant, of those that branch at the best products of entropy and future value."""
+    rules: dict[str, PointRules] = {}
+    for cell in cells:
+        algorithm, branching = cell.rl.algorithm, cell.rl.algorithm.branching
+        if method_class(algorithm.name).scored_branches and branching.score == "product":
+            last = cell.rl.limits.max_response_tokens - branching.min_room
+            rules[cell.variant] = PointRules(min_distance=branching.min_distance, last=last)
+    return rules
 
 
 def variant_settings(base: RlSettings, name: str, overrides: Overrides) -> RlSettings:
