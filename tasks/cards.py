@@ -13,6 +13,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 
 from appo_core.artifacts import Manifest, Store
 from appo_core.artifacts.lineage import lineage, render_mermaid
+from tasks.rollouts_card import rollouts_section
 
 PLOTS = {"eval-report": "passk.png", "comparison": "curves.png"}
 """The picture of a kind of artifact, shown under its report."""
@@ -52,6 +53,7 @@ def page(store: Store, manifest: Manifest, *, reused: bool) -> str:
     state = "Reused: it was published by an earlier run." if reused else "Published by this run."
     parts = [
         f"# {manifest.kind}/{manifest.name}\n\n`{manifest.ref}` · {state}",
+        rollouts_section(store, manifest),
         f"## Lineage\n\n```mermaid\n{render_mermaid(lineage(store, manifest.ref), page_link)}\n```",
         _table("Facts", [[row["fact"], f"`{row['value']}`"] for row in facts(manifest)]),
         _parents(manifest),

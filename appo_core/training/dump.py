@@ -9,6 +9,7 @@ from torch import Tensor
 
 from appo_core.training.experience import Scored
 from appo_core.training.growing import TokenScores
+from appo_core.training.prompts import Prompt
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,16 @@ class Credited:
     scores: TokenScores | None = None
 
 
-def dump_row(row: Credited) -> str:
-    """One trajectory as a JSON line: the trajectory's fields, its reward, advantages and branching scores."""
+def dump_row(row: Credited, prompt: Prompt | None = None) -> str:
+    """One trajectory as a JSON line: its fields, question and gold answer, reward, advantages and token scores."""
     trajectory, reward = row.scored.trajectory, row.scored.reward
     length = len(trajectory)
     advantage = _figures(row.advantage_L, length)
     scores = row.scores
     content = asdict(trajectory) | {
         "kind": "branch" if trajectory.prefix else "init",
+        "question": prompt.question if prompt else "",
+        "gold": prompt.gold if prompt else "",
         "reward": reward.score,
         "correct": reward.correct,
         "reason": reward.reason,
@@ -45,9 +48,14 @@ def _figures(values_L: Tensor | None, length: int) -> list[float] | None:
     return None if values_L is None else [round(value, 5) for value in values_L[:length].tolist()]
 
 
-def dump_rollouts(path: Path, rows: Iterable[Credited]) -> None:
-    """Write one step's file whole or not at all."""
+def dump_rollouts(path: Path, rows: Iterable[Credited], prompts: Iterable[Prompt] = ()) -> None:
+    """Write one step's file whole or not at all; `prompts` holds those of the rows, for their questions."""
+    by_uid = {prompt.uid: prompt for prompt in prompts}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text("".join(dump_row(row) + "\n" for row in rows), encoding="utf-8")
+    with partial.open("w", encoding="utf-8") as file:
+        for row in rows:
+            # A group is a prompt's place in the step and its uid.
+            uid = row.scored.trajectory.group.partition("/")[2]
+            file.write(dump_row(row, by_uid.get(uid)) + "\n")
     partial.replace(path)

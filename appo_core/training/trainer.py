@@ -102,7 +102,7 @@ class Trainer:
             self._update(part, grown)
         await self.sync_weights()
         if dump is not None and self.ranks.first:
-            dump_rollouts(dump, record.credited)
+            dump_rollouts(dump, record.credited, self.sampler.prompts)
         return self._finish(initial.left_out)
 
     async def validate(self, prompts: list[Prompt]) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """Colour scales with even steps to the eye, in a light and a dark form, as CSS variables.
 
 Stops are mixed in OKLab (B. Ottosson, "A perceptual color space for image processing", 2020), where equal distances
-look equal. Lightness rises or falls all along a sequential scale, and from the middle to both ends of a diverging one, so
-neither depends on telling hues apart; orange and blue, the ends of the diverging scale, stay apart in every common form
-of colour blindness. Each colour comes with the text colour that reads best on it.
+look equal. Lightness rises or falls all along a sequential scale, and from the middle to both ends of a diverging one,
+so neither depends on telling hues apart; orange and blue, the ends of the diverging scale, stay apart in every common
+form of colour blindness. Each colour comes with the text colour that reads best on it.
 """
 
 from collections.abc import Sequence

@@ -64,8 +64,6 @@ class DumpRow(_Record):
     branching_scores: list[float] | None = None
     entropies: list[float] | None = None
     future_values: list[float] | None = None
-    policy_logprobs: list[float] | None = None
-    """Log-probs of the policy that scored the tokens, for the log-ratio against the one that sampled them."""
     question: str = ""
     gold: str = ""
 
@@ -93,7 +91,6 @@ PER_TOKEN = (
     "branching_scores",
     "entropies",
     "future_values",
-    "policy_logprobs",
 )
 
 

@@ -32,7 +32,6 @@ METRICS = (
     Metric("adv", "Advantage", "d", "credit each token is trained with; branches only lend their rewards"),
     Metric("ent", "Entropy", "q", "of the policy at this token, in nats"),
     Metric("fut", "Future value", "d", "Ω: how much the policy now prefers what followed; 1 is no change", middle=1.0),
-    Metric("ratio", "Log-ratio", "d", "log π − log μ: the policy now against the one that sampled"),
     Metric("nll", "Surprise", "q", "−log μ of the sampled token, in nats"),
 )
 
@@ -42,9 +41,6 @@ def token_values(row: DumpRow) -> dict[str, Values]:
     found: dict[str, Sequence[float]] = {"nll": [-value for value in row.behaviour_logprobs]}
     dumped = {"bs": row.branching_scores, "adv": row.advantages, "ent": row.entropies, "fut": row.future_values}
     found |= {key: values for key, values in dumped.items() if values is not None}
-    if row.policy_logprobs is not None:
-        pairs = zip(row.policy_logprobs, row.behaviour_logprobs, strict=True)
-        found["ratio"] = [now - then for now, then in pairs]
     return {
         key: [rounded(value) if own else None for value, own in zip(values, row.mask, strict=True)]
         for key, values in found.items()

@@ -25,6 +25,8 @@ class Prompt:
     question: str
     nodes: list[Node]
     figures: Figures
+    points: list[str]
+    """Per node the text of the token it left its origin at, empty for an initial rollout."""
     payload: str
     """JSON of what is drawn."""
 
@@ -74,8 +76,23 @@ def _fill(
         size += len(payload)
         if shown and limit and size > limit:
             break
-        shown.append(Prompt(group, content["question"], nodes, sums[group], payload))
+        shown.append(Prompt(group, content["question"], nodes, sums[group], branch_tokens(content["nodes"]), payload))
     return shown
+
+
+def branch_tokens(drawn: Sequence[dict[str, Any]]) -> list[str]:
+    """Text of the token that each of a prompt's drawn nodes left its origin at; empty for an initial rollout."""
+    return [_text_before(drawn, node["parent"], node["start"]) for node in drawn]
+
+
+def _text_before(drawn: Sequence[dict[str, Any]], holder: int | None, start: int) -> str:
+    """The token before `start` in a node, or in the one it left itself when it shares that token with it."""
+    while holder is not None:
+        node = drawn[holder]
+        if start - 1 >= node["start"]:
+            return str(node["texts"][start - 1 - node["start"]])
+        holder = node["parent"]
+    return ""
 
 
 def dump_json(content: Any) -> str:
@@ -130,12 +147,4 @@ def _histogram(briefs: Sequence[Brief]) -> dict[str, Any]:
 
 def _points(shown: Sequence[Prompt]) -> list[tuple[str, int]]:
     """The commonest tokens that branches left at, with how often."""
-    counts: Counter[str] = Counter()
-    for prompt in shown:
-        own = json.loads(prompt.payload)["nodes"]
-        for node in own:
-            origin = own[node["parent"]] if node["parent"] is not None else None
-            place = node["start"] - 1 - origin["start"] if origin else -1
-            if origin and 0 <= place < len(origin["texts"]):
-                counts[origin["texts"][place]] += 1
-    return counts.most_common(8)
+    return Counter(text for prompt in shown for text in prompt.points if text).most_common(8)

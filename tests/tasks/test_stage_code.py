@@ -10,8 +10,14 @@ from tasks import base_model, data, evaluate, merge, rl, sft
 from tasks.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
-UNDECIDING = ("appo_core.config", "appo_core.artifacts", "appo_core.processes", "appo_core.process_guard")
-"""Settings are in the key by value; the others carry results and run commands, and decide none."""
+UNDECIDING = (
+    "appo_core.config",
+    "appo_core.artifacts",
+    "appo_core.processes",
+    "appo_core.process_guard",
+    "appo_core.viewing",
+)
+"""Settings are in the key by value; the others carry and show results and run commands, and decide none."""
 STAGES = [module.STAGE for module in (data, base_model, sft, rl, merge, evaluate)]
 
 
