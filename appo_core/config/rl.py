@@ -63,6 +63,12 @@ class RlSettings(Settings):
     save_every: PositiveInt = 20
     """Steps between checkpoints; an interrupted run resumes from the last one."""
     keep_checkpoints: PositiveInt = 2
+    """Newest checkpoints that stay; the best one (`keep_best`) stays besides."""
+    keep_best: Annotated[str, Field(pattern="^validation/")] | None = None
+    """Validation metric, such as `validation/score`: whenever it is higher than ever before, that step's checkpoint is
+    saved and kept."""
+    publish: Literal["last", "best"] = "last"
+    """The checkpoint that is the run's result: the last step's, or the best by `keep_best`."""
     dump_rollouts_every: PositiveInt = 1
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
@@ -79,6 +85,14 @@ class RlSettings(Settings):
                 f"processes ({self.processes}) must divide minibatch_prompts ({self.minibatch_prompts}): every process "
                 "takes as many prompts of an update"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> "RlSettings":
+        if self.publish == "best" and self.keep_best is None:
+            raise ValueError("publish is best, but keep_best names no metric; set it, for example to validation/score")
+        if self.keep_best and not self.validate_every:
+            raise ValueError("keep_best needs validations; set validate_every above 0")
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Metrics of a run: JSON lines and TensorBoard."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ class MetricsLog:
         """One row; names with a slash become TensorBoard groups."""
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         for name, value in metrics.items():
             self._board.add_scalar(name, value, step)
+        # A checkpoint may follow at once, and behind it nothing of this step is written again.
+        self._board.flush()
 
     def close(self) -> None:
         """Write out what is buffered."""

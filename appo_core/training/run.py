@@ -1,66 +1,31 @@
 """One training run from its job: resume, steps, validation, checkpoints, results."""
 
 import asyncio
-import shutil
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from appo_core.config.lora import LoraSettings
 from appo_core.config.rl import RlSettings
 from appo_core.jobs.contract import EXIT_TRANSIENT, Job, JobError, Reporter
-from appo_core.merging.shards import read_shards
 from appo_core.rollout.codec import Codec
-from appo_core.rollout.engines import EngineError, build_engine
-from appo_core.rollout.runner import RolloutRunner
-from appo_core.tools import build_tools
-from appo_core.training import checkpoint
+from appo_core.rollout.engines import EngineError
+from appo_core.training.assemble import policy_of, runner_of, updater_of
+from appo_core.training.best import better
 from appo_core.training.checkpoint import TrainState
 from appo_core.training.collect import Collector
+from appo_core.training.identity import run_identity
 from appo_core.training.log import MetricsLog
-from appo_core.training.lora import write_adapter
-from appo_core.training.policy import Policy, load_policy, load_reference
+from appo_core.training.paths import Paths
 from appo_core.training.prompts import Prompt, load_prompts
+from appo_core.training.publish import publish, summary
 from appo_core.training.ranks import Ranks
+from appo_core.training.resume import resume
+from appo_core.training.rng import seed_all
+from appo_core.training.saver import Saver
 from appo_core.training.trainer import Trainer
-from appo_core.training.update import Updater, build_optimizer
-
-MODEL_FILES = (
-    "config.json",
-    "generation_config.json",
-    "chat_template.jinja",
-    "*token*",
-    "*.model",
-    "vocab.json",
-    "merges.txt",
-)
-"""What stands beside the weights in a model folder, copied next to the shards."""
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where a run keeps what."""
-
-    output: Path
-    work: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """Checkpoints to resume from."""
-        return self.work / "checkpoints"
-
-    def checkpoint(self, step: int) -> Path:
-        """The checkpoint behind `step` steps."""
-        return self.checkpoints / f"step_{step:06d}"
-
-    def rollouts(self, step: int) -> Path:
-        """The rollout dump of a step, counted from 1."""
-        return self.work / "rollouts" / f"step_{step:06d}.jsonl"
+from appo_core.viewing.produce import add_view
 
 
 def train(job: Job, reporter: Reporter) -> None:
@@ -87,20 +52,16 @@ async def _train(job: Job, settings: RlSettings, ranks: Ranks, reporter: Reporte
     codec = Codec.load(model)
     prompts = load_prompts(data / "train.parquet", codec, settings.prompt, settings.limits)
     valid = load_prompts(data / "valid.parquet", codec, settings.prompt, settings.limits, required=False)
-    policy = load_policy(
-        model,
-        ranks,
-        precision=settings.precision,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        adapter=settings.lora,
-        seed=settings.seed,
+    if settings.keep_best and not valid:
+        raise JobError("rl.keep_best: there are no held-out prompts", remedy="add valid.parquet, or unset it")
+    seed_all(settings.seed, ranks)
+    policy = policy_of(settings, model, ranks)
+    updater = updater_of(settings, policy, model, ranks)
+    identity = run_identity(settings, prompts)
+    state, pending = resume(
+        paths.checkpoints, policy, updater.optimizer, prompts, ranks, identity=identity, log=reporter.log
     )
-    updater = _updater(settings, policy, model, ranks)
-    resumed = checkpoint.newest(paths.checkpoints)
-    state = checkpoint.load(resumed, policy, updater.optimizer) if resumed else TrainState()
-    if state.step and ranks.first:
-        reporter.log(f"resuming behind step {state.step} of {settings.steps}")
-    async with _runner(settings, model, codec, job.inputs.get("corpus")) as runner:
+    async with runner_of(settings, model, codec, job.inputs.get("corpus")) as runner:
         trainer = Trainer(
             settings=settings,
             policy=policy,
@@ -112,120 +73,73 @@ async def _train(job: Job, settings: RlSettings, ranks: Ranks, reporter: Reporte
             ranks=ranks,
             state=state,
         )
-        await _loop(trainer, settings, valid, paths, reporter)
+        trainer.pending = pending
+        if state.noise_floor is not None:
+            trainer.grower.noise_floor = state.noise_floor
+        with Saver(paths.checkpoints, ranks, keep=settings.keep_checkpoints, identity=identity) as saver:
+            await _Course(trainer, saver, valid, paths, reporter).run()
     if ranks.first:
         base = str(job.context.get("inputs", {}).get("model", model))
-        _publishable(paths, model, trainer.state.step, settings.lora, base)
-        reporter.result(**_summary(trainer, paths))
+        taken = publish(paths, model, settings, trainer.state, base)
+        add_view(paths.output / "rollouts", model, job.context, reporter.log)
+        reporter.result(**summary(paths, trainer.state, taken))
 
 
-@asynccontextmanager
-async def _runner(settings: RlSettings, model: Path, codec: Codec, corpus: Path | None) -> AsyncIterator[RolloutRunner]:
-    """Tools and engine for rollouts; whatever was started is closed, also when the next part does not start."""
-    limits = settings.limits
-    async with AsyncExitStack() as held:
-        tools = build_tools(settings.tools, corpus)
-        for tool in tools.values():
-            held.push_async_callback(tool.close)
-        engine = build_engine(
-            settings.engine,
-            model,
-            max_model_len=limits.max_prompt_tokens + limits.max_response_tokens,
-            dtype=settings.precision,
-            seed=settings.seed,
-        )
-        held.push_async_callback(engine.close)
-        yield RolloutRunner(
-            engine=engine,
-            tools=tools,
-            codec=codec,
-            limits=limits,
-            sampling=settings.sampling,
-            max_in_flight=settings.engine.max_in_flight,
-            seed=settings.seed,
-        )
+class _Course:
+    """The steps of one run, with what happens between them."""
 
+    def __init__(self, trainer: Trainer, saver: Saver, valid: list[Prompt], paths: Paths, reporter: Reporter) -> None:
+        self.trainer, self.saver, self.valid, self.paths, self.reporter = trainer, saver, valid, paths, reporter
+        self.settings = trainer.settings
+        self.log = MetricsLog(paths.work, trainer.state.step) if trainer.ranks.first else None
 
-def _updater(settings: RlSettings, policy: Policy, model: Path, ranks: Ranks) -> Updater:
-    reference = None
-    if settings.algorithm.loss.kl_coefficient > 0:
-        reference = load_reference(policy, model, ranks, precision=settings.precision)
-    return Updater(
-        policy,
-        reference,
-        build_optimizer(policy, settings.optimizer),
-        settings.algorithm.loss,
-        settings.optimizer,
-        settings.micro_batch_tokens,
-        ranks,
-        settings.limits.max_response_tokens,
-    )
+    async def run(self) -> None:
+        """All steps that are left."""
+        done = self.trainer.state.step
+        if done and self.log:
+            self.reporter.log(f"resuming behind step {done} of {self.settings.steps}")
+        await self.trainer.sync_weights()
+        if self.settings.validate_first and self.valid and not done:
+            self._tell(0, await self.trainer.validate(self.valid))
+        while not self.trainer.finished:
+            await self._step()
+        if self.log:
+            self.log.close()
 
-
-async def _loop(trainer: Trainer, settings: RlSettings, valid: list[Prompt], paths: Paths, reporter: Reporter) -> None:
-    first = trainer.ranks.first
-    log = MetricsLog(paths.work, trainer.state.step) if first else None
-    await trainer.sync_weights()
-    if settings.validate_first and valid and not trainer.state.step:
-        metrics = await trainer.validate(valid)
-        if log:
-            log.write(0, metrics)
-            reporter.progress(0, settings.steps, unit="steps", **_shown(metrics))
-    while not trainer.finished:
-        number = trainer.state.step + 1
+    async def _step(self) -> None:
+        settings, number = self.settings, self.trainer.state.step + 1
         began = time.perf_counter()
         dump = number % settings.dump_rollouts_every == 0
-        metrics = await trainer.step(paths.rollouts(number) if dump else None)
-        last = trainer.finished
-        if valid and settings.validate_every and (number % settings.validate_every == 0 or last):
-            metrics |= await trainer.validate(valid)
+        metrics = await self.trainer.step(self.paths.rollouts(number) if dump else None)
+        last, improved = self.trainer.finished, False
+        if self.valid and settings.validate_every and (number % settings.validate_every == 0 or last):
+            metrics |= await self.trainer.validate(self.valid)
+            improved = self._improved(number, metrics)
         metrics["seconds/step"] = time.perf_counter() - began
-        if last or number % settings.save_every == 0:
-            checkpoint.save(
-                paths.checkpoint(number), trainer.policy, trainer.updater.optimizer, trainer.state, trainer.ranks
-            )
-            if first:
-                checkpoint.prune(paths.checkpoints, settings.keep_checkpoints)
-        if log:
-            log.write(number, metrics)
-            reporter.progress(number, settings.steps, unit="steps", **_shown(metrics))
-    if log:
-        log.close()
+        # The row first: a checkpoint whose step had no row would leave a gap in a resumed run's metrics.
+        self._tell(number, metrics)
+        self.saver.check()
+        if last or improved or number % settings.save_every == 0:
+            self.saver.start(self.trainer.policy, self.trainer.updater.optimizer, self._state(), self.trainer.pending)
+
+    def _improved(self, number: int, metrics: dict[str, float]) -> bool:
+        """Note a new best; whether there is one."""
+        state, metric = self.trainer.state, self.settings.keep_best
+        best = better(state.best, metric, number, metrics) if metric else None
+        if best is not None:
+            self.trainer.state = replace(state, best=best)
+        return best is not None
+
+    def _state(self) -> TrainState:
+        return replace(self.trainer.state, noise_floor=self.trainer.grower.noise_floor)
+
+    def _tell(self, number: int, metrics: dict[str, float]) -> None:
+        if self.log:
+            self.log.write(number, metrics)
+            self.reporter.progress(number, self.settings.steps, unit="steps", **_shown(metrics))
 
 
 def _shown(metrics: dict[str, float]) -> dict[str, Any]:
     """The few metrics that stand beside a progress bar."""
     names = ("train/score", "train/correct", "branch/score", "validation/correct", "update/entropy", "seconds/step")
     return {name: round(metrics[name], 4) for name in names if name in metrics}
-
-
-def _publishable(paths: Paths, model: Path, steps: int, lora: LoraSettings | None, base: str) -> None:
-    """Lay the results out: shards or an adapter of `base`, model files, metrics, TensorBoard and rollouts."""
-    last = paths.checkpoint(steps)
-    target = paths.output / "checkpoint"
-    if lora:
-        write_adapter(target / "adapter", lora, read_shards(last / "model"), base)
-    else:
-        shutil.copytree(last / "model", target / "dcp", dirs_exist_ok=True)
-    shutil.copy2(last / checkpoint.COMPLETE, target / "state.json")
-    (target / "hf").mkdir(parents=True, exist_ok=True)
-    for path in sorted({path for pattern in MODEL_FILES for path in model.glob(pattern)}):
-        shutil.copy2(path, target / "hf" / path.name)
-    shutil.copy2(paths.work / "metrics.jsonl", target / "metrics.jsonl")
-    shutil.copytree(paths.work / "tensorboard", target / "tensorboard", dirs_exist_ok=True)
-    if (paths.work / "rollouts").exists():
-        shutil.copytree(paths.work / "rollouts", paths.output / "rollouts", dirs_exist_ok=True)
-
-
-def _summary(trainer: Trainer, paths: Paths) -> dict[str, float]:
-    import json
-
-    rows = [json.loads(line) for line in (paths.work / "metrics.jsonl").read_text().splitlines()]
-    merged: dict[str, float] = {}
-    for row in rows:
-        merged |= row
-    names = ("train/score", "train/correct", "validation/score", "validation/correct")
-    return {name: merged[name] for name in names if name in merged} | {
-        "steps": trainer.state.step,
-        "generated_tokens": trainer.state.tokens,
-    }

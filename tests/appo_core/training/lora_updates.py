@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from appo_core.config.lora import LoraSettings
-from appo_core.training import checkpoint
 from appo_core.training.checkpoint import TrainState
 from appo_core.training.policy import full_weights, load_policy, load_reference
 from appo_core.training.ranks import Ranks
 from appo_core.training.update import Updater, build_optimizer
+from tests.appo_core.training import saved as checkpoint
 from tests.appo_core.training.made import batch
 from tests.appo_core.training.updates import LOSS, OPTIMIZER, advantages
 

@@ -1,100 +1,90 @@
-"""Checkpoints: bit-equal after loading, whole or absent, pruned."""
+"""Checkpoints on disk: whole or absent, damaged ones named, pruned."""
 
 import json
-import subprocess
-import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-import torch
-from torch import Tensor
 
-from appo_core.environments import ROOT
 from appo_core.training import checkpoint
-from appo_core.training.checkpoint import TrainState
-from appo_core.training.policy import Policy, full_weights, load_policy
-from appo_core.training.ranks import Ranks
-from appo_core.training.update import Updater, build_optimizer
-from tests.appo_core.training.made import batch
-from tests.appo_core.training.updates import LOSS, OPTIMIZER, advantages
+from appo_core.training.best import Best
+from appo_core.training.checkpoint import Marker, TrainState, complete, damage, prune, sizes
+
+STATE = TrainState(4, 9, 123, 0.25, Best("validation/score", 2, 0.5))
 
 
-def updater_of(folder: Path, ranks: Ranks) -> Updater:
-    policy = load_policy(folder, ranks, precision="fp32", gradient_checkpointing=False)
-    return Updater(policy, None, build_optimizer(policy, OPTIMIZER), LOSS, OPTIMIZER, 60, ranks)
-
-
-def weights(policy: Policy) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in full_weights(policy)}
-
-
-def test_a_resumed_run_is_bit_equal(model_folder: Path, alone: Ranks, tmp_path: Path) -> None:
-    """Save, go on; load into a fresh policy, go on alike: weights and moments agree in every bit."""
-    rows = batch(3)
-    first, second = updater_of(model_folder, alone), updater_of(model_folder, alone)
-    first.update(rows, advantages(rows), 0)
-    state = TrainState(step=4, weights_version=9, tokens=123)
-    checkpoint.save(tmp_path / "step_000004", first.policy, first.optimizer, state, alone)
-    assert checkpoint.load(tmp_path / "step_000004", second.policy, second.optimizer) == state
-    for updater in (first, second):
-        updater.update(rows, advantages(rows), 1)
-    one, other = weights(first.policy), weights(second.policy)
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    head = second.policy.model.lm_head.weight
-    assert head.data_ptr() == second.policy.model.model.embed_tokens.weight.data_ptr()
-
-
-@pytest.mark.slow
-def test_two_ranks_checkpoint_loads_on_one(model_folder: Path, alone: Ranks, tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*program, "-m", "tests.appo_core.training.updates", str(model_folder), "fp32", str(tmp_path)]
-    subprocess.run(command, check=True, cwd=ROOT, timeout=300)
-    updater = updater_of(model_folder, alone)
-    assert checkpoint.load(tmp_path / "step_000003", updater.policy, updater.optimizer).step == 3
-    saved, loaded = torch.load(tmp_path / "weights.pt"), weights(updater.policy)
-    assert all(torch.equal(saved[name], loaded[name]) for name in loaded)
-    assert all(state["exp_avg_sq"].any() for state in updater.optimizer.state.values())
-
-
-def make(root: Path, step: int, *, complete: bool = True) -> Path:
-    folder = root / f"step_{step:06d}"
+def make(root: Path, step: int, *, finished: bool = True, best: int | None = None) -> Path:
+    folder = checkpoint.step_folder(root, step)
     (folder / "model").mkdir(parents=True)
-    if complete:
-        (folder / checkpoint.COMPLETE).write_text(json.dumps({"step": step}))
+    (folder / "model" / "__0_0.distcp").write_bytes(b"tensors")
+    if finished:
+        state = TrainState(step, best=Best("validation/score", best, 1.0) if best else None)
+        Marker(state, {}, sizes(folder)).write(folder)
     return folder
 
 
-def test_incomplete_checkpoints_do_not_exist(tmp_path: Path) -> None:
-    assert checkpoint.newest(tmp_path) is None
-    make(tmp_path, 1, complete=False)
-    assert checkpoint.newest(tmp_path) is None
-    assert checkpoint.newest(tmp_path / "nowhere") is None
+def test_a_marker_is_read_as_it_was_written(tmp_path: Path) -> None:
+    marker = Marker(STATE, {"seed": 1}, {"model/x": 3})
+    marker.write(tmp_path)
+    assert Marker.read(tmp_path) == marker
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.COMPLETE]
+
+
+def test_unfinished_checkpoints_do_not_exist(tmp_path: Path) -> None:
+    assert complete(tmp_path / "nowhere") == []
+    make(tmp_path, 1, finished=False)
+    assert complete(tmp_path) == []
     good = make(tmp_path, 2)
-    make(tmp_path, 10, complete=False)
-    assert checkpoint.newest(tmp_path) == good
+    make(tmp_path, 10, finished=False)
+    assert complete(tmp_path) == [good]
+    assert damage(good) is None
+
+
+def test_damage_names_the_file(tmp_path: Path) -> None:
+    folder = make(tmp_path, 1)
+    shard = folder / "model" / "__0_0.distcp"
+    shard.write_bytes(b"tens")
+    assert damage(folder) == "model/__0_0.distcp has 4 bytes instead of 7"
+    shard.unlink()
+    assert damage(folder) == "model/__0_0.distcp is missing"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"step": 3}', json.dumps(asdict(STATE) | {"best": {"x": 1}})])
+def test_a_marker_that_is_none_is_damage(tmp_path: Path, text: str) -> None:
+    folder = make(tmp_path, 1)
+    (folder / checkpoint.COMPLETE).write_text(text)
+    found = damage(folder)
+    assert found is not None
+    assert found.startswith("state.json cannot be read: ")
 
 
 @pytest.mark.parametrize(("keep", "left"), [(1, [8, 9]), (2, [6, 8, 9]), (9, [2, 4, 6, 8, 9])])
-def test_prune_keeps_the_newest_complete_ones(tmp_path: Path, keep: int, left: list[int]) -> None:
-    """Incomplete ones older than the newest go; a newer one may be in the making and stays."""
+def test_prune_keeps_the_newest_finished_ones(tmp_path: Path, keep: int, left: list[int]) -> None:
+    """Unfinished ones older than the newest go; a newer one may be in the making and stays."""
     for step in (2, 4, 6, 8):
         make(tmp_path, step)
     for step in (3, 7, 9):
-        make(tmp_path, step, complete=False)
-    checkpoint.prune(tmp_path, keep)
-    assert sorted(int(path.name[5:]) for path in tmp_path.iterdir()) == left
+        make(tmp_path, step, finished=False)
+    prune(tmp_path, keep)
+    assert steps(tmp_path) == left
 
 
-def test_prune_of_nothing_complete_leaves_everything(tmp_path: Path) -> None:
-    make(tmp_path, 1, complete=False)
-    checkpoint.prune(tmp_path, 2)
-    assert len(list(tmp_path.iterdir())) == 1
+def test_prune_keeps_the_best_of_every_kept_one(tmp_path: Path) -> None:
+    """Should the newest be lost, the one before must still find its own best."""
+    for step, best in ((1, 1), (2, 1), (3, 1), (4, 1), (5, 5)):
+        make(tmp_path, step, best=best)
+    prune(tmp_path, 2)
+    assert steps(tmp_path) == [1, 4, 5]
+    make(tmp_path, 6, best=5)
+    prune(tmp_path, 1)
+    assert steps(tmp_path) == [5, 6]
 
 
-def test_saving_over_a_torn_checkpoint_replaces_it(model_folder: Path, alone: Ranks, tmp_path: Path) -> None:
-    updater = updater_of(model_folder, alone)
-    folder = make(tmp_path, 1, complete=False)
-    (folder / "model" / "__9_9.distcp").write_text("torn")
-    checkpoint.save(folder, updater.policy, updater.optimizer, TrainState(step=1), alone)
-    assert checkpoint.newest(tmp_path) == folder
-    assert not (folder / "model" / "__9_9.distcp").exists()
+def test_prune_of_nothing_finished_leaves_everything(tmp_path: Path) -> None:
+    make(tmp_path, 1, finished=False)
+    prune(tmp_path, 2)
+    assert steps(tmp_path) == [1]
+
+
+def steps(root: Path) -> list[int]:
+    return sorted(int(path.name[5:]) for path in root.iterdir())

@@ -20,11 +20,11 @@ from appo_core.merging.shards import read_shards
 from appo_core.rollout.engines.base import SamplingParams
 from appo_core.rollout.engines.transformers_engine import TransformersEngine
 from appo_core.rollout.types import Finish, Trajectory
-from appo_core.training import checkpoint
 from appo_core.training.checkpoint import TrainState
 from appo_core.training.lora import is_adapter, write_adapter
 from appo_core.training.policy import Policy, full_weights, load_policy, score
 from appo_core.training.ranks import Ranks
+from tests.appo_core.training import saved as checkpoint
 from tests.appo_core.training.lora_updates import LORA, UPDATES, update, updater_of
 from tests.appo_core.training.made import batch
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from appo_core.config.algorithm import LossSettings
 from appo_core.config.rl import OptimizerSettings
 from appo_core.rollout.types import Trajectory
-from appo_core.training import checkpoint
 from appo_core.training.checkpoint import TrainState
 from appo_core.training.experience import mask_tensor
 from appo_core.training.policy import full_weights, load_policy
 from appo_core.training.ranks import Ranks
 from appo_core.training.update import Updater, build_optimizer
+from tests.appo_core.training import saved as checkpoint
 from tests.appo_core.training.made import batch
 
 LOSS = LossSettings(kl_coefficient=0.1, future_kl_decay=4.0)
