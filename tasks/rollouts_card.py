@@ -1,4 +1,4 @@
-"""What the page of a `rollouts` artifact shows besides what that of every artifact does: a tree, and where the rest is."""
+"""What the page of a `rollouts` artifact shows that no other does: a tree, and where to see the rest."""
 
 from appo_core.artifacts import Manifest, Store
 from appo_core.viewing.dump_file import step_files

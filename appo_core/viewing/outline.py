@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from appo_core.viewing.payload import rounded
-from appo_core.viewing.step import Step
+from appo_core.viewing.step import Prompt, Step
 from appo_core.viewing.tree import Node
 
 MAX_NODES = 24

@@ -71,7 +71,7 @@ function drawList() {
 function listRow(row) {
   return el('tr', {class: row.place === state.place ? 'chosen' : '', 'data-place': row.place, onclick: () => open(row.place)},
     el('td', {}, el('div', {class: 'ask', text: row.question}), el('div', {class: 'dots'}, row.outcomes.map(({b, o}) => el('span', {class: `dot ${o} ${b ? 'b' : ''}`})))),
-    el('td', {class: 'n', text: signed(row.mean)}), el('td', {class: 'n'}, figure(Number(row.spread.toFixed(2))), spreadBar(row.spread)), el('td', {class: 'n', text: row.branches || '–'}));
+    el('td', {class: 'n', text: signed(row.mean)}), el('td', {class: 'n'}, row.spread.toFixed(2), spreadBar(row.spread)), el('td', {class: 'n', text: row.branches || '–'}));
 }
 
 function spreadBar(value) {
