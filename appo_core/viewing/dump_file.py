@@ -28,7 +28,9 @@ class Call(_Record):
     @property
     def problem(self) -> str | None:
         """Why the model got no result of the tool; None when it did."""
-        return self.failure or ("call limit reached" if self.refused else "malformed call" if self.malformed else None)
+        if self.failure:
+            return f"failed: {self.failure}"
+        return "not run: call limit reached" if self.refused else "not run: malformed call" if self.malformed else None
 
 
 class Origin(_Record):

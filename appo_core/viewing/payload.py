@@ -48,8 +48,11 @@ def token_values(row: DumpRow) -> dict[str, Values]:
 
 
 def rounded(value: float) -> float | None:
-    """Four digits; None for what is no number, because JSON has no word for it."""
-    return float(f"{value:.4g}") if math.isfinite(value) else None
+    """Four digits, and no more than five decimals; None for what is no number, because JSON has no word for it."""
+    if not math.isfinite(value):
+        return None
+    short = float(f"{round(value, 5):.4g}")
+    return int(short) if short.is_integer() else short
 
 
 def runs(values: Sequence[float | None]) -> list[tuple[float | None, int]]:

@@ -26,11 +26,16 @@ function metricBar(prompt) {
     el('button', {class: 'tool-button wide', title: 'save the tree as an SVG file', text: 'save figure', onclick: () => saveFigure(prompt)}));
 }
 
+// What the ends of the scale stand for; what lies beyond has the colour of the end.
+function bounds() {
+  const {scale, reach, middle} = state.metric;
+  return scale === 'q' ? ['0', `${figure(reach)}+`] : [figure(middle - reach), figure(middle + reach)];
+}
+
 function legend() {
-  const {scale, reach, middle} = state.metric, cells = [];
+  const {scale} = state.metric, cells = [], [low, high] = bounds();
   for (let step = 0; step < index.steps_per_scale; step += 1) cells.push(el('i', {class: `${scale}${step}`}));
-  const [low, high] = scale === 'q' ? ['0', figure(reach)] : [figure(middle - reach), figure(middle + reach)];
-  return el('div', {class: 'legend', title: state.metric.note}, el('span', {text: low}), el('span', {class: 'ramp'}, cells), el('span', {text: `${high}${scale === 'q' ? '+' : ''}`}),
+  return el('div', {class: 'legend', title: state.metric.note}, el('span', {text: low}), el('span', {class: 'ramp'}, cells), el('span', {text: high}),
     el('span', {class: 'key-result'}), el('span', {class: 'dim', text: 'tool result'}));
 }
 

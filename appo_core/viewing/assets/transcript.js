@@ -1,5 +1,5 @@
 // What was written: a card per trajectory, its tokens coloured; calls and results set apart.
-const SHARED = 14, WENT_ON = 26, LONG_RESULT = 220, AT_ONCE = 12000;
+const SHARED = 14, WENT_ON = 26, LONG_RESULT = 220, LONG_BRANCH = 160, AT_ONCE = 12000;
 const cards = new Map();
 const waiting = new IntersectionObserver(entries => {
   for (const entry of entries) if (entry.isIntersecting) fillCard(entry.target);
@@ -25,7 +25,10 @@ function fillCard(card) {
   card.filled = true;
   waiting.unobserve(card);
   const node = card.node;
-  card.querySelector('.card-body').append(...(isBranch(node) ? [shared(node)] : []), ...segments(node), ...(isBranch(node) ? [wentOn(node)] : []));
+  const own = isBranch(node) ? [shared(node), ...segments(node)] : segments(node);
+  // Side by side: what the origin did instead stands where both are seen at once.
+  if (isBranch(node)) own.splice(node.texts.length > LONG_BRANCH ? 0 : own.length, 0, wentOn(node));
+  card.querySelector('.card-body').append(...own);
 }
 
 function cardHead(node) {
@@ -109,7 +112,7 @@ function toolBox(node, from, end, result, marks) {
   const body = el('div', {class: `result ${long ? 'long' : ''}`}, returned);
   return el('div', {class: `tool ${call?.problem ? 'bad' : ''}`},
     el('div', {class: 'tool-name'}, el('b', {text: call ? call.tool : 'result'}), call && !call.problem && call.seconds !== null && el('span', {class: 'dim', text: `${figure(call.seconds)} s`}),
-      call?.problem && el('span', {class: 'tool-problem', text: `failed: ${call.problem}`})),
+      call?.problem && el('span', {class: 'tool-problem', text: call.problem})),
     written.length > 0 && el('div', {class: 'flow call'}, written), returned.length > 0 && body,
     long && el('button', {class: 'more', text: `show all ${returned.length} tokens`, onclick: event => { body.classList.remove('long'); event.target.remove(); }}));
 }
@@ -137,14 +140,19 @@ function select(node, move) {
   const card = cards.get(node);
   if (!card) return;
   fillCard(card);
-  if (move) { card.scrollIntoView({block: 'center', behavior: calm() ? 'auto' : 'smooth'}); flash(card); }
+  if (move) { bring(card); flash(card); }
   remember();
 }
 
 function gotoToken(node, place) {
   select(node, false);
   const mark = document.getElementById(`fork-${node.number}-${place}`) || cards.get(node);
-  mark.scrollIntoView({block: 'center', behavior: calm() ? 'auto' : 'smooth'});
+  bring(mark);
   flash(mark);
+}
+
+function bring(node) {
+  const tall = node.getBoundingClientRect().height > 0.6 * innerHeight;
+  node.scrollIntoView({block: tall ? 'start' : 'center', behavior: calm() ? 'auto' : 'smooth'});
 }
 const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;

@@ -1,6 +1,6 @@
 // The tree: a lane per trajectory, time in tokens from left to right; a branch leaves its origin at the branch point.
 const LANE = {initial: 36, branch: 26}, STRIP = {initial: 18, branch: 13};
-const LEFT = 62, RIGHT = 176, TOP = 30, MAX_CELLS = 360;
+const LEFT = 62, RIGHT = 206, TOP = 30, MAX_CELLS = 360;
 let drawn = null;
 
 const isBranch = node => node.origin !== null;
@@ -38,7 +38,7 @@ function axis(prompt, x) {
     group.append(sv('line', {x1: x(place), x2: x(place), y1: TOP - 7, y2: TOP - 3}),
       sv('text', {x: x(place), y: TOP - 12, 'text-anchor': 'middle', text: place}));
   }
-  group.append(sv('text', {x: x(prompt.length) + 84, y: TOP - 12, 'text-anchor': 'end', text: 'reward'}));
+  group.append(sv('text', {x: x(prompt.length) + 112, y: TOP - 12, 'text-anchor': 'end', text: 'reward'}));
   return group;
 }
 
@@ -75,7 +75,7 @@ function cells(node, top, height) {
     for (let one = place + 1; one < end; one += 1) if (strength(one) > strength(best)) best = one;
     const gap = stretch === 1 && unit > 5 ? 1 : 0;
     const cell = sv('rect', {class: `cell held ${paint(metric, valueAt(node, best, metric.key))}`, x: x(place), y: top,
-      width: Math.max(0.4, x(end) - x(place) - gap), height, rx: gap ? 1.5 : 0});
+      width: Math.max(0.4, x(end) - x(place) - gap), height, rx: gap ? 1.5 : 0, 'shape-rendering': gap ? null : 'crispEdges'});
     cell.held = {node, place: best};
     found.push(cell);
     place = end;
@@ -112,19 +112,19 @@ function point(node) {
 
 function ending(node, at) {
   const x = drawn.x(node.length), edge = drawn.x(drawn.prompt.length), o = outcome(node);
-  const text = sv('text', {class: `lane-reward ${o}`, x: edge + 84, y: at + 4, 'text-anchor': 'end', text: node.failed && o === 'f' ? 'failed' : signed(node.reward)});
+  const text = sv('text', {class: `lane-reward ${o}`, x: edge + 112, y: at + 4, 'text-anchor': 'end', text: node.failed && o === 'f' ? 'failed' : signed(node.reward)});
   const parts = [
-    sv('line', {class: 'lead', x1: x + 12, x2: edge + 26, y1: at, y2: at}),
+    sv('line', {class: 'lead', x1: x + 12, x2: edge + (node.finish === 'length' ? 26 : 56), y1: at, y2: at}),
     sv('circle', {class: `end ${o}`, cx: x + 8, cy: at, r: isBranch(node) ? 5.5 : 6.5}),
     sv('text', {class: `end-glyph ${o}`, x: x + 8, y: at + 3.2, 'text-anchor': 'middle', text: GLYPH[o]}), text,
   ];
   const {low, high} = index.rewards, zero = Math.min(0, low), top = Math.max(0, high);
   if (node.reward !== null && top > zero) {
-    const at0 = edge + 94 + 70 * (0 - zero) / (top - zero), at1 = edge + 94 + 70 * (node.reward - zero) / (top - zero);
+    const at0 = edge + 124 + 70 * (0 - zero) / (top - zero), at1 = edge + 124 + 70 * (node.reward - zero) / (top - zero);
     parts.push(sv('rect', {class: `bar ${o}`, x: Math.min(at0, at1), y: at - 4, width: Math.max(1, Math.abs(at1 - at0)), height: 8, rx: 1.5}),
       sv('line', {class: 'bar-zero', x1: at0, x2: at0, y1: at - 7, y2: at + 7}));
   }
-  if (node.finish === 'length') parts.push(sv('text', {class: 'lane-note', x: edge + 30, y: at + 4, text: 'cut'}));
+  if (node.finish === 'length') parts.push(sv('text', {class: 'lane-note', x: edge + 32, y: at + 4, text: 'cut off'}));
   return parts;
 }
 
