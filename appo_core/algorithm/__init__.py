@@ -4,8 +4,9 @@ from appo_core.algorithm.advantage import dual_group_advantage, group_advantage,
 from appo_core.algorithm.entropy import token_entropy
 from appo_core.algorithm.loss import PolicyLoss, future_kl_weight, kl_k3, log_ratio, policy_loss
 from appo_core.algorithm.scan import discounted_future_sum
-from appo_core.algorithm.score import branching_score, future_value, spread, z_score
+from appo_core.algorithm.score import branching_score, future_value
 from appo_core.algorithm.selection import BranchPoint, select_branch_points
+from appo_core.algorithm.standard import spread, z_score
 
 __all__ = [
     "BranchPoint",

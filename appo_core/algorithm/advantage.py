@@ -5,12 +5,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from appo_core.algorithm.checks import check_gamma, check_index, check_vector
+from appo_core.algorithm.scan import discounted_future_sum
+
 
 def group_advantage(rewards_B: Tensor, group_B: Tensor, *, normalize: bool = True) -> Tensor:
     """Rewards relative to their group: ``(R_i - mean_g) / std_g`` with population deviation.
 
     A group of one, or of equal rewards, gets 0. Without `normalize` the division is left out (Dr. GRPO). Shape (B,).
+    ValueError unless the vectors are of one length and the rewards are finite.
     """
+    _check_rewards("rewards_B", rewards_B, "group_B", group_B)
     if rewards_B.numel() == 0:
         return rewards_B.clone()
     _, index_B = torch.unique(group_B, return_inverse=True)
@@ -47,18 +52,24 @@ def dual_group_advantage(
     Args:
         rewards_B, group_B, mask_BL: initial rollouts; mask 1 at generated tokens.
         branch_rewards_K: rewards of the branches; branch_origin_K: row each one left from; branch_split_K: index of
-            its branch token.
+            its branch token. There may be none.
 
     Returns:
         (B, L) advantages, 0 outside the mask.
+
+    Raises:
+        ValueError: lengths differ, a reward is not finite, or an origin or split lies outside mask_BL.
     """
+    check_vector("rewards_B", rewards_B, len(mask_BL), "mask_BL with its rows")
+    _check_branches(mask_BL, branch_rewards_K, "branch_rewards_K", branch_origin_K, branch_split_K)
     own_B = group_advantage(rewards_B, group_B, normalize=normalize)
+    _check_rewards("branch_rewards_K", branch_rewards_K, "branch_origin_K", branch_origin_K)
     branch_K = group_advantage(branch_rewards_K, group_B[branch_origin_K], normalize=normalize)
     leaving_BL = torch.zeros(mask_BL.shape, dtype=rewards_B.dtype, device=rewards_B.device)
     count_BL = torch.zeros_like(leaving_BL)
     where = (branch_origin_K, branch_split_K)
-    leaving_BL = leaving_BL.index_put(where, branch_K, accumulate=True)
-    count_BL = count_BL.index_put(where, torch.ones_like(branch_K), accumulate=True)
+    leaving_BL.index_put_(where, branch_K.to(leaving_BL), accumulate=True)
+    count_BL.index_put_(where, torch.ones_like(branch_K).to(count_BL), accumulate=True)
     later_BL, later_count_BL = _at_or_after(leaving_BL), _at_or_after(count_BL)
     credit_BL = later_BL / later_count_BL.clamp_min(1) if reduce == "mean" else later_BL
     return (own_B[:, None] + credit_BL) * mask_BL.to(own_B.dtype)
@@ -68,20 +79,35 @@ def reward_scale(
     mask_BL: Tensor, *, branch_scores_K: Tensor, branch_origin_K: Tensor, branch_split_K: Tensor, discount: float
 ) -> Tensor:
     """The published factor M as a scale of *token advantages* (where it is not inert): mean over a row's branches of
-    ``1 + (s / s_max) discount^(t_b - t)`` at t <= t_b and 1 behind. Shape (B, L); ones without positive scores."""
-    scale_BL = torch.ones(mask_BL.shape, dtype=branch_scores_K.dtype, device=mask_BL.device)
+    ``1 + (s / s_max) discount^(t_b - t)`` at t <= t_b and 1 behind. Shape (B, L); ones without positive scores.
+
+    ValueError where lengths differ, the discount is outside [0, 1], or an origin or split lies outside mask_BL.
+    """
+    check_gamma(discount, "discount")
+    _check_branches(mask_BL, branch_scores_K, "branch_scores_K", branch_origin_K, branch_split_K)
+    ones_BL = torch.ones(mask_BL.shape, dtype=branch_scores_K.dtype, device=mask_BL.device)
     top = branch_scores_K.max() if branch_scores_K.numel() else None
     if top is None or top <= 0:
-        return scale_BL
-    position_L = torch.arange(mask_BL.shape[1], device=mask_BL.device)
-    distance_KL = branch_split_K[:, None] - position_L[None, :]
-    share_K1 = (branch_scores_K.clamp_min(0) / top)[:, None]
-    decay_KL = discount ** distance_KL.clamp_min(0).to(share_K1.dtype)
-    extra_KL = (share_K1 * decay_KL).where(distance_KL >= 0, torch.zeros_like(share_K1))
-    total_BL = torch.zeros_like(scale_BL).index_add(0, branch_origin_K, extra_KL.to(scale_BL.dtype))
-    count_B = torch.zeros_like(scale_BL[:, 0]).index_add(0, branch_origin_K, torch.ones_like(branch_scores_K))
-    return scale_BL + total_BL / count_B.clamp_min(1)[:, None]
+        return ones_BL
+    share_K = branch_scores_K.clamp_min(0) / top
+    share_BL = torch.zeros_like(ones_BL).index_put((branch_origin_K, branch_split_K), share_K, accumulate=True)
+    count_B = torch.zeros_like(ones_BL[:, 0]).index_add(0, branch_origin_K, torch.ones_like(branch_scores_K))
+    return ones_BL + discounted_future_sum(share_BL, ones_BL, discount) / count_B.clamp_min(1)[:, None]
 
 
 def _at_or_after(x_BL: Tensor) -> Tensor:
     return x_BL.flip(1).cumsum(1).flip(1)
+
+
+def _check_rewards(name: str, rewards_B: Tensor, other: str, other_B: Tensor) -> None:
+    check_vector(other, other_B, rewards_B.numel(), name)
+    bad_B = (~torch.isfinite(rewards_B)).nonzero()
+    if len(bad_B):
+        raise ValueError(f"{name}[{int(bad_B[0])}] is {float(rewards_B[bad_B[0]])}: a reward must be finite")
+
+
+def _check_branches(mask_BL: Tensor, values_K: Tensor, name: str, origin_K: Tensor, split_K: Tensor) -> None:
+    check_vector("branch_origin_K", origin_K, values_K.numel(), name)
+    check_vector("branch_split_K", split_K, values_K.numel(), name)
+    check_index("branch_origin_K", origin_K, mask_BL.shape[0], "mask_BL's rows")
+    check_index("branch_split_K", split_K, mask_BL.shape[1], "mask_BL's tokens")

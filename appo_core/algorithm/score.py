@@ -1,63 +1,55 @@
 """The Branching Score: where a trajectory's decisions are uncertain and matter for what follows."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from appo_core.algorithm.scan import discounted_future_sum
+from appo_core.algorithm.checks import check_finite, check_gamma, check_shapes
+from appo_core.algorithm.masking import Mask
+from appo_core.algorithm.rows import pieces
+from appo_core.algorithm.scan import future_sums
+from appo_core.algorithm.standard import centre_
 
 LOG_RATIO_BOUND = 20.0
 """Log-ratios are bounded here before exponentiation, as in the published code."""
 
+ScoreMode = Literal["product", "entropy", "future", "sum"]
 
+
+@torch.no_grad()
 def future_value(
     logp_now_BL: Tensor, logp_behaviour_BL: Tensor, mask_BL: Tensor, *, gamma: float, clip: float
 ) -> Tensor:
-    """Clipped future value Omega of every token; 1 where nothing was generated.
+    """Clipped future value Omega of every token; 1 where nothing was generated. Without gradient.
 
     ``F_t = sum over k >= t of gamma^(k-t) (log pi(a_k) - log mu(a_k))`` over generated tokens, and
     ``Omega_t = clip(exp F_t, 1 - clip, 1 + clip)``; clip <= 0 leaves it unclipped. pi is the policy now, mu the policy
     that sampled. Source: APPO, future value.
+
+    Raises:
+        ValueError: shapes differ, gamma is outside [0, 1], or a log-prob is not finite at a generated token.
     """
-    difference_BL = (logp_now_BL - logp_behaviour_BL).where(mask_BL.bool(), torch.zeros_like(logp_now_BL))
-    future_BL = discounted_future_sum(difference_BL, mask_BL, gamma)
-    omega_BL = future_BL.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND).exp()
-    if clip > 0:
-        omega_BL = omega_BL.clamp(1 - clip, 1 + clip)
-    return omega_BL.where(mask_BL.bool(), torch.ones_like(omega_BL))
+    check_shapes(logp_now_BL=logp_now_BL, logp_behaviour_BL=logp_behaviour_BL, mask_BL=mask_BL)
+    check_gamma(gamma)
+    mask_BL, omega_BL = mask_BL.bool(), logp_now_BL.new_empty(logp_now_BL.shape)
+    first_B1 = logp_now_BL.new_zeros((len(omega_BL), 1))
+    for rows, (memory_BL, kept_BL) in pieces(logp_now_BL, 2):
+        mask = Mask(mask_BL[rows], memory_BL)
+        torch.sub(logp_now_BL[rows], logp_behaviour_BL[rows], out=kept_BL)
+        future_BL = future_sums(mask.keep(kept_BL, kept_BL), mask.bits_BL, gamma, out_BL=omega_BL[rows])
+        first_B1[rows, : future_BL.shape[1]] = future_BL[:, :1]
+        # A power of two is twice as fast as one of e.
+        future_BL.clamp_(-LOG_RATIO_BOUND, LOG_RATIO_BOUND).mul_(math.log2(math.e))
+        mask.keep(future_BL, future_BL).exp2_()
+        if clip > 0:
+            future_BL.clamp_(1 - clip, 1 + clip)
+    check_finite(first_B1.squeeze(1), mask_BL, logp_now_BL=logp_now_BL, logp_behaviour_BL=logp_behaviour_BL)
+    return omega_BL
 
 
-def spread(x_BL: Tensor, mask_BL: Tensor) -> Tensor:
-    """Population standard deviation of every row over its generated tokens; 0 for an empty row. Shape (B,)."""
-    _, deviation_B1 = _moments(x_BL, mask_BL)
-    return deviation_B1.squeeze(1)
-
-
-def z_score(x_BL: Tensor, mask_BL: Tensor) -> Tensor:
-    """Z-score within every row over its generated tokens, with population deviation.
-
-    A constant row (up to rounding) has Z = 0 everywhere, and so have positions outside the mask.
-    """
-    mean_B1, deviation_B1 = _moments(x_BL, mask_BL)
-    rounding_B1 = 8 * torch.finfo(x_BL.dtype).eps * mean_B1.abs().clamp_min(torch.finfo(x_BL.dtype).tiny)
-    usable_BL = mask_BL.bool() & (deviation_B1 > rounding_B1)
-    z_BL = (x_BL - mean_B1) / deviation_B1.clamp_min(torch.finfo(x_BL.dtype).tiny)
-    return z_BL.where(usable_BL, torch.zeros_like(x_BL))
-
-
-def _moments(x_BL: Tensor, mask_BL: Tensor) -> tuple[Tensor, Tensor]:
-    mask_BL = mask_BL.bool()
-    zeros_BL = torch.zeros_like(x_BL)
-    count_B1 = mask_BL.sum(dim=1, keepdim=True).clamp_min(1).to(x_BL.dtype)
-    mean_B1 = x_BL.where(mask_BL, zeros_BL).sum(dim=1, keepdim=True) / count_B1
-    variance_B1 = (x_BL - mean_B1).square().where(mask_BL, zeros_BL).sum(dim=1, keepdim=True) / count_B1
-    return mean_B1, variance_B1.sqrt()
-
-
-ScoreMode = Literal["product", "entropy", "future", "sum"]
-
-
+@torch.no_grad()
 def branching_score(
     entropy_BL: Tensor,
     future_value_BL: Tensor,
@@ -67,7 +59,7 @@ def branching_score(
     entropy_weight: float = 0.5,
     noise_floor: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Branching Score of every token and which tokens are candidates.
+    """Branching Score of every token and which tokens are candidates. Without gradient.
 
     ``BS_t = Z(H_t) * Z(Omega_t)`` (mode `product`), z-scores per row over generated tokens. Candidates have a positive
     Z in every factor the mode uses, so that a product of two negatives never qualifies. A row whose Omega spreads by
@@ -76,17 +68,44 @@ def branching_score(
 
     Returns:
         (B, L) scores, 0 outside the mask, and (B, L) bool candidates.
+
+    Raises:
+        ValueError: shapes differ, or an entropy or future value is not finite at a generated token.
     """
-    zh_BL, zf_BL = z_score(entropy_BL, mask_BL), z_score(future_value_BL, mask_BL)
-    silent_B1 = (spread(future_value_BL, mask_BL) <= noise_floor).unsqueeze(1)
-    zf_BL = zf_BL.masked_fill(silent_B1, 0.0)
+    check_shapes(entropy_BL=entropy_BL, future_value_BL=future_value_BL, mask_BL=mask_BL)
+    mask_BL, score_BL = mask_BL.bool(), entropy_BL.new_empty(entropy_BL.shape)
+    candidate_BL = mask_BL.new_empty(mask_BL.shape)
+    mean_B2 = entropy_BL.new_empty((len(entropy_BL), 2))
+    for rows, (memory_BL, future_BL) in pieces(entropy_BL, 2):
+        mask, entropy_z_BL = Mask(mask_BL[rows], memory_BL), score_BL[rows]
+        mean_B2[rows, :1], scale_B1, _ = centre_(mask.keep(entropy_BL[rows], entropy_z_BL), mask)
+        entropy_z_BL.mul_(scale_B1)
+        mean_B2[rows, 1:], scale_B1, deviation_B1 = centre_(
+            mask.keep(future_value_BL[rows].to(score_BL), future_BL), mask
+        )
+        silent_B1 = (deviation_B1 <= noise_floor).to(score_BL.dtype)
+        scale_B1 = scale_B1 * (1 - silent_B1)
+        factor_BL = _combine_(entropy_z_BL, future_BL, scale_B1, silent_B1, mode, entropy_weight)
+        candidate_BL[rows] = factor_BL.gt_(0)
+    check_finite(mean_B2[:, 0], mask_BL, entropy_BL=entropy_BL)
+    check_finite(mean_B2[:, 1], mask_BL, future_value_BL=future_value_BL)
+    return score_BL, candidate_BL
+
+
+def _combine_(
+    zh_BL: Tensor, future_BL: Tensor, scale_B1: Tensor, silent_B1: Tensor, mode: ScoreMode, entropy_weight: float
+) -> Tensor:
+    """Turn Z(H) into the score, in place; the result is positive at candidates. `future_BL` is centred Omega, to be
+    scaled (by 0 in a silent row), and is overwritten."""
     if mode == "entropy":
-        return zh_BL, zh_BL > 0
+        return future_BL.copy_(zh_BL)
     if mode == "future":
-        return zf_BL, zf_BL > 0
+        return future_BL.copy_(torch.mul(future_BL, scale_B1, out=zh_BL))
     if mode == "product":
-        score_BL, candidate_BL = zh_BL * zf_BL, (zh_BL > 0) & (zf_BL > 0)
-    else:
-        score_BL = entropy_weight * zh_BL + (1 - entropy_weight) * zf_BL
-        candidate_BL = score_BL > 0
-    return torch.where(silent_B1, zh_BL, score_BL), torch.where(silent_B1, zh_BL > 0, candidate_BL)
+        # In a silent row Z(Omega) is taken as 1, which leaves Z(H).
+        zf_BL = future_BL.mul_(scale_B1).add_(silent_B1)
+        least_BL = torch.minimum(zh_BL, zf_BL)
+        zh_BL.mul_(zf_BL)
+        return least_BL
+    zh_BL.mul_(silent_B1 + (1 - silent_B1) * entropy_weight)
+    return future_BL.copy_(zh_BL.addcmul_(future_BL, scale_B1 * (1 - entropy_weight)))

@@ -1,10 +1,14 @@
 """Which candidates become branch points."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from appo_core.algorithm.checks import check_shapes, check_vector
+from appo_core.algorithm.peaks import Peaks
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class BranchPoint:
     score: float
 
 
+@torch.no_grad()
 def select_branch_points(
     score_BL: Tensor,
     candidate_BL: Tensor,
@@ -32,44 +37,46 @@ def select_branch_points(
     one row are more than `min_distance` tokens apart. Fewer candidates give fewer points: nothing is repeated.
 
     Args:
-        score_BL: branching scores.
+        score_BL: branching scores; not read where there is no candidate (may be NaN there).
         candidate_BL: bool; EOS, blanks, punctuation and tokens without room are excluded by the caller.
         group_B: group number of every row.
+        budget: most points per group, at least 1.
 
-    Cost: O(budget * B * L) vectorised comparisons, no loop over tokens.
+    Returns:
+        The points, group by group in ascending order.
+
+    Raises:
+        ValueError: shapes differ, budget < 1, min_distance < 0, or a candidate's score is not finite.
+
+    Cost: one pass over the scores, and then a few blocks of every row per point.
     """
-    if budget <= 0 or score_BL.numel() == 0:
+    check_shapes(score_BL=score_BL, candidate_BL=candidate_BL)
+    check_vector("group_B", group_B, len(score_BL), "score_BL with its rows")
+    if budget < 1:
+        raise ValueError(f"budget is {budget}: it must be at least 1 (without branches there is nothing to select)")
+    if min_distance < 0:
+        raise ValueError(f"min_distance is {min_distance}: it must not be negative")
+    if not score_BL.numel():
         return []
-    work_BL = score_BL.masked_fill(~candidate_BL.bool(), -torch.inf)
-    points: list[BranchPoint] = []
-    for group in torch.unique(group_B).tolist():
-        rows = torch.nonzero(group_B == group).squeeze(1)
-        share = -(-budget // len(rows)) if per == "rollout" else budget
-        points += sorted(_row_peaks(work_BL, rows, share, min_distance), key=_rank)[:budget]
-    return points
+    contest_CR, share = _contests(group_B, budget, per)
+    points = Peaks(score_BL, candidate_BL, min_distance).take(contest_CR, share)
+    group_of = group_B.tolist()
+    found = sorted(
+        (BranchPoint(*point) for point in points),
+        key=lambda point: (group_of[point.row], -point.score, point.row, point.split),
+    )
+    grouped = groupby(found, key=lambda point: group_of[point.row])
+    return [point for _, members in grouped for point in list(members)[:budget]]
 
 
-def _rank(point: BranchPoint) -> tuple[float, int, int]:
-    return (-point.score, point.row, point.split)
-
-
-def _row_peaks(work_BL: Tensor, rows: Tensor, share: int, min_distance: int) -> list[BranchPoint]:
-    """The best `share` points of each row, far enough apart: repeated maximum, blanking its neighbourhood."""
-    work_RL = work_BL[rows].clone()
-    position_L = torch.arange(work_RL.shape[1], device=work_RL.device)
-    points: list[BranchPoint] = []
-    for _ in range(share):
-        best_R, split_R = work_RL.max(dim=1)
-        found_R = torch.isfinite(best_R)
-        if not bool(found_R.any()):
-            break
-        points += [
-            BranchPoint(row, split, score)
-            for row, split, score, found in zip(
-                rows.tolist(), split_R.tolist(), best_R.tolist(), found_R.tolist(), strict=True
-            )
-            if found
-        ]
-        near_RL = (position_L[None, :] - split_R[:, None]).abs() <= min_distance
-        work_RL = work_RL.masked_fill(near_RL, -torch.inf)
-    return points
+def _contests(group_B: Tensor, budget: int, per: Literal["rollout", "prompt"]) -> tuple[Tensor, Tensor]:
+    """Rows that compete with each other, one contest a line filled up with -1, and how many points each may win."""
+    _, index_B, rows_G = torch.unique(group_B, return_inverse=True, return_counts=True)
+    if per == "rollout":
+        return torch.arange(len(group_B), device=group_B.device).unsqueeze(1), (-(-budget // rows_G))[index_B]
+    order_B = index_B.argsort(stable=True)
+    first_G = rows_G.cumsum(0) - rows_G
+    place_B = torch.arange(len(order_B), device=order_B.device) - first_G[index_B[order_B]]
+    contest_GR = order_B.new_full((len(rows_G), int(rows_G.max())), -1)
+    contest_GR[index_B[order_B], place_B] = order_B
+    return contest_GR, torch.full_like(rows_G, budget)

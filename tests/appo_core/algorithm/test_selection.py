@@ -46,7 +46,7 @@ def problems(draw: st.DrawFn) -> tuple[list[list[float]], list[list[bool]], list
 
 @settings(max_examples=60)
 @given(
-    problem=problems(), budget=st.integers(0, 7), per=st.sampled_from(["rollout", "prompt"]), distance=st.integers(0, 4)
+    problem=problems(), budget=st.integers(1, 7), per=st.sampled_from(["rollout", "prompt"]), distance=st.integers(0, 4)
 )
 def test_selection_equals_greedy_lists(
     problem: tuple[list[list[float]], list[list[bool]], list[int]],
