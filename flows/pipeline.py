@@ -7,6 +7,7 @@ from pydantic import Field
 
 from appo_core.artifacts import Store
 from appo_core.config import PipelineSettings
+from appo_core.config.merge import CheckpointFolder
 from appo_core.config.model import TinyModel
 from flows.base_model import base_model_flow
 from flows.common import ENDED, StoreUrl, open_store
@@ -18,6 +19,7 @@ from flows.merge import merge_flow
 from flows.rl import rl_flow
 from flows.sft import sft_flow
 from flows.summary import PipelineResult, StageTime, show_comparison, show_times
+from tasks.errors import StageError
 from tasks.stage import StageResult
 
 SFT_SUFFIX = "-sft"
@@ -41,6 +43,9 @@ def pipeline_flow(
     """
     if execution:
         settings = settings.model_copy(update={"execution": execution})
+    if isinstance(settings.merge.source, CheckpointFolder):
+        message = "merge.source.path is of no use here: the chain merges the checkpoint that it trains"
+        raise StageError(message, remedy="appo run merge", bad_input=True)
     chain = _Chain(settings, open_store(store))
     data = chain.run("data", data_flow, settings=settings.data)
     texts = _some(data, data="sft", corpus="corpus") if isinstance(settings.base_model, TinyModel) else {}

@@ -16,6 +16,8 @@ STAGE = Stage(
         "appo_core.tools",
         "appo_core.rewards",
         "appo_core.training",
+        "appo_core.merging.pickles",
+        "appo_core.merging.shards",
     ),
     outputs=(
         Output("rollouts", "rollouts", folder="rollouts", suites=("rollouts",)),

@@ -32,6 +32,7 @@ TESTS = Path(__file__).resolve().parent
 ENGINE_ROOMS = (
     "appo_core/algorithm",
     "appo_core/evaluation",
+    "appo_core/merging",
     "appo_core/methods",
     "appo_core/rewards",
     "appo_core/rollout",

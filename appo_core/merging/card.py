@@ -9,6 +9,11 @@ pipeline_tag: text-generation
 tags: [appo, reinforcement-learning, tool-use]
 ---
 """
+_TRAINED_HERE = (
+    "A causal language model after cold-start fine-tuning and APPO reinforcement learning, merged from its checkpoint. "
+    "It calls `<search>` and `<python>` tools in its text and answers in `<answer>`."
+)
+_FROM_OUTSIDE = "A causal language model, merged from weights that were trained elsewhere."
 
 
 def model_card(context: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -23,8 +28,7 @@ def model_card(context: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     parts = [
         _FRONT,
         f"# {title}\n",
-        "A causal language model after cold-start fine-tuning and APPO reinforcement learning, merged from sharded "
-        "checkpoints. It calls `<search>` and `<python>` tools in its text and answers in `<answer>`.\n",
+        f"{_FROM_OUTSIDE if 'source' in context else _TRAINED_HERE}\n",
         _table("Origin", "role", origin),
         _table("Checkpoint", "metric", figures if isinstance(figures, Mapping) else {}),
         _table("Merge", "check", metrics),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from appo_core.jobs.contract import JobError
+from appo_core.merging.layouts import OTHER_WEIGHTS
 
 MAX_SHARD = "5GB"
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
@@ -16,19 +17,29 @@ def load_config(hf: Path) -> Any:
 
     for name in ("config.json", "tokenizer_config.json"):
         if not (hf / name).is_file():
-            raise JobError(f"{hf} has no {name}", remedy="give a published rl-checkpoint")
+            raise JobError(
+                f"no {name} beside the weights ({hf})", remedy="copy the model's configuration and tokenizer there"
+            )
     return AutoConfig.from_pretrained(hf, local_files_only=True)
 
 
-def expected_shapes(config: Any) -> tuple[dict[str, tuple[int, ...]], set[str]]:
-    """Name -> shape of every parameter, and the names that are tied to another one (absent from files)."""
+def expected_shapes(config: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Name -> shape of every parameter, and name -> the one it is tied to, for those that may be absent from files.
+
+    Raises `JobError` for a configuration of another kind of model.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except ValueError:
+        raise JobError(
+            f"config.json describes a {config.model_type}, not a causal language model", remedy="give one"
+        ) from None
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    return shapes, set(model.all_tied_weights_keys)
+    return shapes, dict(model.all_tied_weights_keys)
 
 
 def build(config: Any, weights: dict[str, Any]) -> Any:
@@ -54,7 +65,7 @@ def write(model: Any, hf: Path, output: Path, dtype: str) -> None:
 
     model.to(getattr(torch, DTYPES[dtype])).save_pretrained(output, max_shard_size=MAX_SHARD)
     for file in hf.iterdir():
-        if file.is_file() and file.name != "config.json" and not file.name.endswith((".safetensors", ".bin", ".pt")):
+        if file.is_file() and file.name != "config.json" and not file.name.endswith(OTHER_WEIGHTS):
             shutil.copyfile(file, output / file.name)
     for file in output.glob("*.safetensors"):
         file.chmod(0o644)

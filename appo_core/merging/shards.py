@@ -4,17 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from appo_core.jobs.contract import JobError
+from appo_core.merging.pickles import vet_metadata
 
 KEY = "model"
 """Key of the weights in the checkpoint; below it Hugging Face parameter names."""
-
-
-def find_dcp(checkpoint: Path) -> Path:
-    """The folder with the weights' DCP metadata; raises `JobError` when there is none."""
-    for folder in (checkpoint / "dcp", checkpoint / "dcp" / KEY):
-        if (folder / ".metadata").is_file():
-            return folder
-    raise JobError(f"{checkpoint} holds no sharded checkpoint (dcp/.metadata)", remedy="give a published rl-checkpoint")
 
 
 def read_shards(folder: Path) -> dict[str, Any]:
@@ -26,6 +19,7 @@ def read_shards(folder: Path) -> dict[str, Any]:
     import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
+    vet_metadata(folder / ".metadata")
     try:
         metadata = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
         weights = {

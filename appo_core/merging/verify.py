@@ -13,23 +13,32 @@ PROBE_TEXT = (
 """Text whose token ids are scored by both models."""
 
 
-def check_weights(weights: dict[str, Any], expected: dict[str, tuple[int, ...]], tied: set[str]) -> None:
-    """Names, shapes and finiteness; `tied` names may be absent. Raises `JobError` naming the first fault."""
+def check_weights(weights: dict[str, Any], expected: dict[str, tuple[int, ...]], tied: dict[str, str]) -> None:
+    """Names, shapes, finiteness; `tied` names may be absent, and equal the one they are tied to if they are there.
+
+    Raises `JobError` naming the first fault.
+    """
     import torch
 
-    missing = sorted(set(expected) - set(weights) - tied)
+    missing = sorted(set(expected) - set(weights) - set(tied))
     surplus = sorted(set(weights) - set(expected))
     if missing or surplus:
         what = f"lacks {missing[0]} (of {len(missing)})" if missing else f"has unknown {surplus[0]} (of {len(surplus)})"
-        raise JobError(f"the checkpoint {what}", remedy="check that hf/config.json belongs to these shards")
+        raise JobError(f"the checkpoint {what}", remedy="check that config.json belongs to these weights")
     for name, tensor in weights.items():
         if tuple(tensor.shape) != expected[name]:
             raise JobError(
                 f"{name} has shape {tuple(tensor.shape)}, the configuration says {expected[name]}",
-                remedy="check that hf/config.json belongs to these shards",
+                remedy="check that config.json belongs to these weights",
             )
         if not torch.isfinite(tensor).all():
             raise JobError(f"{name} holds values that are not finite", remedy="take an earlier checkpoint")
+    for name, origin in tied.items():
+        if name in weights and not torch.equal(weights[name], weights[origin]):
+            raise JobError(
+                f"{name} differs from {origin}, to which the configuration ties it",
+                remedy="set tie_word_embeddings to false in config.json if they were trained apart",
+            )
 
 
 def check_tokenizer(source: Path, merged: Path) -> list[int]:
@@ -59,7 +68,7 @@ def largest_difference(first: Any, second: Any, limit: float) -> float:
     difference = float((first - second).abs().max())
     if not difference <= limit:
         raise JobError(
-            f"merged and sharded log-probs differ by {difference:.4g} nats, above {limit:g}",
+            f"log-probs before and behind the merge differ by {difference:.4g} nats, above {limit:g}",
             remedy="merge with dtype fp32, or raise merge.max_logprob_difference if rounding explains it",
         )
     return difference

@@ -18,7 +18,7 @@ FLOWS = {
     "base-model": ("data", "corpus"),
     "sft": ("model", "data"),
     "rl": ("model", "data", "corpus"),
-    "merge": ("checkpoint", "reference"),
+    "merge": ("checkpoint", "reference", "base"),
     "serve": ("model",),
     "evaluate": ("model", "benchmarks", "corpus"),
 }

@@ -109,7 +109,7 @@ def test_faults_are_named(tmp_path: Path, source: Path, capsys: pytest.CaptureFi
     folder = folder_with(tmp_path / "strict")
     with pytest.raises(JobError, match="above 1e-09"):
         merge(folder, checkpoint(folder / "c", source), capsys, dtype="bf16", max_logprob_difference=1e-9)
-    with pytest.raises(JobError, match="holds no sharded checkpoint"):
+    with pytest.raises(JobError, match="whole model: there is nothing to merge"):
         merge(folder_with(tmp_path / "none"), source, capsys)
 
 
