@@ -23,10 +23,14 @@ class MicroBatch:
     target_N: Tensor
     row_N: Tensor
     column_N: Tensor
+    lengths: tuple[int, ...]
+    """Tokens of each trajectory, prompt included; they sum to T."""
 
     def to(self, device: torch.device) -> "MicroBatch":
         """A copy on `device`."""
-        return MicroBatch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+        return MicroBatch(
+            **{name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
+        )
 
 
 def _batch(rows: Sequence[tuple[int, Trajectory]]) -> MicroBatch:
@@ -50,6 +54,7 @@ def _batch(rows: Sequence[tuple[int, Trajectory]]) -> MicroBatch:
         torch.cat(targets),
         torch.cat(row_numbers),
         torch.cat(columns),
+        tuple(len(row_ids) for row_ids in ids),
     )
 
 

@@ -16,6 +16,7 @@ from appo_core.algorithm import token_entropy
 from appo_core.config.lora import LoraSettings
 from appo_core.rollout.types import Trajectory
 from appo_core.training import lora
+from appo_core.training.attention import packed_arguments, use_packed_attention
 from appo_core.training.packing import MicroBatch, pack
 from appo_core.training.ranks import Ranks
 
@@ -42,7 +43,10 @@ class Policy(nn.Module):
     def forward(self, batch: MicroBatch, *, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
         """Log-prob (with gradient) and entropy (nats, with gradient on request) of every generated token: two (N,)."""
         hidden_TD = self.model.model(
-            input_ids=batch.ids_T[None], position_ids=batch.position_T[None], use_cache=False
+            input_ids=batch.ids_T[None],
+            position_ids=batch.position_T[None],
+            use_cache=False,
+            **packed_arguments(self.model, batch.lengths),
         ).last_hidden_state[0]
         hidden_ND = hidden_TD[batch.source_N]
         weight_VD = self.model.lm_head.weight
@@ -91,6 +95,7 @@ def load_policy(
     kept = adapter is not None and precision == "bf16"
     dtype: Any = "auto" if kept else torch.float32
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    use_packed_attention(model)
     model.requires_grad_(trainable)
     if adapter is not None:
         lora.add_adapter(model, adapter, seed)
@@ -184,6 +189,6 @@ def padded_batches(batches: list[MicroBatch], ranks: Ranks) -> Iterator[tuple[Mi
     """`batches`, then stand-ins (marked False) until every rank has had as many: sharded passes are collective."""
     for batch in batches:
         yield batch, True
-    stand_in = MicroBatch(*(torch.tensor(values) for values in ([0, 0], [0, 1], [0], [0], [0], [0])))
+    stand_in = MicroBatch(*(torch.tensor(values) for values in ([0, 0], [0, 1], [0], [0], [0], [0])), lengths=(2,))
     for _ in range(int(ranks.maximum(len(batches))) - len(batches)):
         yield stand_in, False
