@@ -26,7 +26,7 @@ from flows.dispatch import Execution, run_flow
 from flows.rl import rl_flow
 from flows.sft import sft_flow
 from flows.summary import StageTime
-from tasks.cancel import forget_stop, stop_all
+from tasks.cancel import CANCELLED, forget_stop, stop_all
 from tasks.cards import slug
 from tasks.compare import STAGE, compare
 from tasks.errors import StageError
@@ -123,7 +123,7 @@ def _run_cells(
     failed: dict[str, Exception] = {}
     board = _Board(settings.name, wanted)
     runner: ThreadPoolTaskRunner[StageResult] = ThreadPoolTaskRunner(max_workers=settings.compare.parallel)
-    with _all_ended(), runner as pool:
+    with runner as pool, _all_ended():
         futures: dict[PrefectFuture[StageResult], Cell] = {}
         for cell in wanted:
             parameters = {
@@ -139,6 +139,8 @@ def _run_cells(
             try:
                 finished[cell.key] = future.result()
             except StageError as error:
+                if error.message == CANCELLED:
+                    raise
                 failed[cell.key] = error
                 get_run_logger().error("%s: %s", cell.key, error)
                 announce(f"compare {settings.name}", f"{cell.key} failed: {error}")

@@ -18,6 +18,8 @@ from tasks.rollouts_card import rollouts_section
 PLOTS = {"eval-report": "passk.png", "comparison": "curves.png"}
 """The picture of a kind of artifact, shown under its report."""
 MAX_PLOT_BYTES = 400_000
+MAX_GRAPH_NODES = 60
+"""A comparison of many runs has hundreds of ancestors; the UI draws no chart of more than 500 edges."""
 
 
 def page_key(manifest: Manifest) -> str:
@@ -54,7 +56,7 @@ def page(store: Store, manifest: Manifest, *, reused: bool) -> str:
     parts = [
         f"# {manifest.kind}/{manifest.name}\n\n`{manifest.ref}` · {state}",
         rollouts_section(store, manifest),
-        f"## Lineage\n\n```mermaid\n{render_mermaid(lineage(store, manifest.ref), page_link)}\n```",
+        _lineage(store, manifest),
         _table("Facts", [[row["fact"], f"`{row['value']}`"] for row in facts(manifest)]),
         _parents(manifest),
         _table("Metrics", [[name, _figure(value)] for name, value in flat(manifest.metrics).items()]),
@@ -101,6 +103,15 @@ def plot_uri(store: Store, manifest: Manifest) -> str | None:
     if entry is None or entry.bytes > MAX_PLOT_BYTES:
         return None
     return f"data:image/png;base64,{base64.b64encode(store.read_file(manifest, path)).decode()}"
+
+
+def _lineage(store: Store, manifest: Manifest) -> str:
+    """The graph, unless it is too large to be drawn or read; the parents' table has the links then."""
+    node = lineage(store, manifest.ref)
+    count = sum(1 for _ in node.walk())
+    if count > MAX_GRAPH_NODES:
+        return f"## Lineage\n\n{count} artifacts: `appo lineage {manifest.ref}` lists them."
+    return f"## Lineage\n\n```mermaid\n{render_mermaid(node, page_link)}\n```"
 
 
 def _parents(manifest: Manifest) -> str:

@@ -16,7 +16,7 @@ COLOURS = (
 )  # fmt: skip
 DASHES = ("-", "--", ":")
 """The second and third ten variants use the colours again with these."""
-DPI = 130
+DPI = 110
 
 
 def plot_curves(summary: Summary, path: Path) -> None:

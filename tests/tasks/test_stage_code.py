@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import base_model, data, evaluate, merge, rl, sft
+from tasks import base_model, compare, data, evaluate, merge, rl, sft
 from tasks.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ UNDECIDING = (
     "appo_core.viewing",
 )
 """Settings are in the key by value; the others carry and show results and run commands, and decide none."""
-STAGES = [module.STAGE for module in (data, base_model, sft, rl, merge, evaluate)]
+STAGES = [module.STAGE for module in (data, base_model, sft, rl, merge, evaluate, compare)]
 
 
 def imported(module: str) -> set[str]:
