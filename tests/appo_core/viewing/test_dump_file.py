@@ -38,7 +38,7 @@ def changed(name: str, value: Any) -> Callable[[bytes], bytes]:
 )
 def test_a_damaged_line_is_named_with_its_number(spoil: Callable[[bytes], bytes], cause: str) -> None:
     body = lines([row("a")]) + spoil(lines([row("b")]).rstrip(b"\n"))
-    with pytest.raises(JobError, match="step_000001.jsonl, line 2") as raised:
+    with pytest.raises(JobError, match=r"step_000001\.jsonl, line 2") as raised:
         list(read_rows(body, "step_000001.jsonl"))
     assert cause in raised.value.message
     assert "\n" not in raised.value.message

@@ -48,7 +48,7 @@ def test_special_tokens_are_shown() -> None:
 
 @pytest.mark.parametrize("body", [b"no json", b"{}", b"\xff", b'{"version": "1.0"}'])
 def test_what_is_no_tokenizer_is_one_line_with_its_remedy(body: bytes) -> None:
-    with pytest.raises(JobError, match="tok.json: not a tokenizer") as raised:
+    with pytest.raises(JobError, match=r"tok\.json: not a tokenizer") as raised:
         Pieces.read(body, "tok.json")
     assert "--tokenizer" in raised.value.remedy
     assert "\n" not in raised.value.message
