@@ -41,13 +41,13 @@ def merge_flow(
         inputs, also = {"base": base} if base else {}, merge_sources(outside, base_given=bool(base))
         like = {"reference": reference} if reference else {}
     else:
-        inputs, also = _published(place, checkpoint or f"rl-checkpoint/{name}@latest", base), {}
+        inputs, also = published(place, checkpoint or f"rl-checkpoint/{name}@latest", base), {}
         like = {"reference": reference} if reference else existing(place, {"reference": f"sft-model/{name}@latest"})
     wanted = request(STAGE, place, name, settings.model_dump(mode="json"), inputs | like, also=also)
     return finish(place, STAGE, merge, wanted)
 
 
-def _published(place: Store, checkpoint: str, base: str | None) -> dict[str, str]:
+def published(place: Store, checkpoint: str, base: str | None) -> dict[str, str]:
     """A checkpoint as input and, for one that holds an adapter, the model that it was trained from."""
     try:
         manifest = place.find(checkpoint)

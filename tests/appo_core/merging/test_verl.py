@@ -73,6 +73,23 @@ def test_a_set_that_is_not_whole_is_named(shards: Path, tmp_path: Path) -> None:
         read_verl(other)
 
 
+@pytest.mark.slow
+def test_shards_saved_on_gpus_are_read_without_one(shards: Path, tmp_path: Path) -> None:
+    """The pickles name the device twice, of the storage and of the whole: both as text."""
+    cpu, gpu = b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"
+    for path in (shards / "hsdp" / "odd").iterdir():
+        reader = torch._C.PyTorchFileReader(str(path))
+        writer = torch._C.PyTorchFileWriter(str(tmp_path / path.name))
+        assert cpu in reader.get_record("data.pkl")
+        for name in reader.get_all_records():
+            if not name.startswith((".", "version")):
+                content = reader.get_record(name)
+                content = content.replace(cpu, gpu) if name == "data.pkl" else content
+                writer.write_record(name, content, len(content))
+        writer.write_end_of_file()
+    assert equal(read_verl(tmp_path), odd_module().state_dict())
+
+
 def mesh(names: tuple[str, ...] | None, shape: tuple[int, ...]) -> Mesh:
     """A mesh in the form of torch before 2.9."""
     made = Mesh()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from appo_core.config.data import DataSettings, DemoSource, FileSource
@@ -244,6 +245,25 @@ def test_two_ranks_sample_and_learn_what_one_does(demo: Path, tmp_path: Path) ->
         assert metrics[0][name] == pytest.approx(metrics[1][name]), name
     for name in ("update/policy_loss", "update/entropy", "update/grad_norm"):
         assert metrics[0][name] == pytest.approx(metrics[1][name], rel=1e-3, abs=1e-5), name
+
+
+def test_two_ranks_train_an_adapter_that_peft_loads(demo: Path, tmp_path: Path) -> None:
+    """LoRA: what is published is PEFT's own folder; its base model is not in it."""
+    chosen = settings(processes=2, minibatch_prompts=2, lora={"rank": 4}, precision="bf16", steps=1)
+    # A random model earns nothing, so that its rewards alone would move nothing.
+    chosen["algorithm"]["loss"] = {"kl_coefficient": 0.1, "entropy_coefficient": 0.1}
+    result = run(tmp_path, demo, chosen)
+    published = tmp_path / "out" / "checkpoint"
+    assert not (published / "dcp").exists()
+    assert (published / "hf" / "tokenizer.json").is_file()
+    base = AutoModelForCausalLM.from_pretrained(demo / "model", dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    merged = PeftModel.from_pretrained(base, published / "adapter").merge_and_unload().state_dict()
+    moved = {name for name in before if not torch.equal(before[name], merged[name])}
+    assert moved == {name for name in before if name.endswith("proj.weight")}
+    (row,) = jsonl(published / "metrics.jsonl")
+    assert row["update/ratio"] == pytest.approx(1, abs=0.05)
+    assert result.metrics["steps"] == 1
 
 
 def test_settings_that_do_not_fit_the_ranks_are_one_line(demo: Path, tmp_path: Path) -> None:
