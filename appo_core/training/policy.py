@@ -189,6 +189,7 @@ def padded_batches(batches: list[MicroBatch], ranks: Ranks) -> Iterator[tuple[Mi
     """`batches`, then stand-ins (marked False) until every rank has had as many: sharded passes are collective."""
     for batch in batches:
         yield batch, True
-    stand_in = MicroBatch(*(torch.tensor(values) for values in ([0, 0], [0, 1], [0], [0], [0], [0])), lengths=(2,))
+    ids, positions, zero = torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([0])
+    stand_in = MicroBatch(ids, positions, zero, zero, zero, zero, lengths=(2,))
     for _ in range(int(ranks.maximum(len(batches))) - len(batches)):
         yield stand_in, False
