@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
 from appo_core.jobs.contract import JobError
-from appo_core.training import rng
 from appo_core.training.checkpoint import COMPLETE, PENDING, RNG, Marker, TrainState, complete, damage, step_folder
 from appo_core.training.collect import Collected
 from appo_core.training.identity import SHOWN, check_identity
@@ -21,6 +20,17 @@ from appo_core.training.pending import load_pending
 from appo_core.training.policy import Policy, load_model_state, model_state
 from appo_core.training.prompts import Prompt
 from appo_core.training.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Where a run goes on, beside the weights and moments that are loaded already."""
+
+    state: TrainState = field(default_factory=TrainState)
+    pending: Collected | None = None
+    """Rollouts that were waiting for the next step."""
+    generators: Sequence[dict[str, Any]] = ()
+    """Random generators by rank, for `rng.restore`."""
 
 
 def resume(
@@ -32,8 +42,8 @@ def resume(
     *,
     identity: Mapping[str, Any],
     log: Callable[[str], None],
-) -> tuple[TrainState, Collected | None]:
-    """Counters and waiting rollouts of the newest whole checkpoint under `root`, loaded; fresh ones without any.
+) -> Resumed:
+    """Load the newest whole checkpoint under `root`; without any, nothing is touched.
 
     Collective. A damaged checkpoint is set aside, and said so, when an earlier one is whole.
 
@@ -42,13 +52,15 @@ def resume(
     """
     folder = newest_whole(root, ranks, log)
     if folder is None:
-        return TrainState(), None
+        return Resumed()
     marker = Marker.read(folder)
     check_identity(folder, marker.identity, identity)
     load_tensors(folder, policy, optimizer)
-    rng.restore(json.loads((folder / RNG).read_text()), ranks)
-    pending = load_pending(folder / PENDING, prompts, ranks) if (folder / PENDING).exists() else None
-    return _with_best(marker.state, root, log if ranks.first else None), pending
+    return Resumed(
+        _with_best(marker.state, root, log if ranks.first else None),
+        load_pending(folder / PENDING, prompts, ranks) if (folder / PENDING).exists() else None,
+        json.loads((folder / RNG).read_text()),
+    )
 
 
 def newest_whole(root: Path, ranks: Ranks, log: Callable[[str], None]) -> Path | None:

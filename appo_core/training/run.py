@@ -1,6 +1,7 @@
 """One training run from its job: resume, steps, validation, checkpoints, results."""
 
 import asyncio
+import errno
 import time
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from appo_core.config.rl import RlSettings
 from appo_core.jobs.contract import EXIT_TRANSIENT, Job, JobError, Reporter
 from appo_core.rollout.codec import Codec
 from appo_core.rollout.engines import EngineError
+from appo_core.training import rng
 from appo_core.training.assemble import policy_of, runner_of, updater_of
 from appo_core.training.best import better
 from appo_core.training.checkpoint import TrainState
@@ -22,10 +24,12 @@ from appo_core.training.prompts import Prompt, load_prompts
 from appo_core.training.publish import publish, summary
 from appo_core.training.ranks import Ranks
 from appo_core.training.resume import resume
-from appo_core.training.rng import seed_all
 from appo_core.training.saver import Saver
 from appo_core.training.trainer import Trainer
 from appo_core.viewing.produce import add_view
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a disk says that takes no more."""
 
 
 def train(job: Job, reporter: Reporter) -> None:
@@ -43,6 +47,13 @@ def train(job: Job, reporter: Reporter) -> None:
         asyncio.run(_train(job, settings, ranks, reporter))
     except EngineError as error:
         raise JobError(f"engine: {error}", remedy="see the log above", exit_code=EXIT_TRANSIENT) from error
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise JobError(
+            f"{error.strerror}: {error.filename or job.work}",
+            remedy="make room and start the run again: it resumes from its last whole checkpoint",
+        ) from error
     finally:
         ranks.stop()
 
@@ -54,13 +65,10 @@ async def _train(job: Job, settings: RlSettings, ranks: Ranks, reporter: Reporte
     valid = load_prompts(data / "valid.parquet", codec, settings.prompt, settings.limits, required=False)
     if settings.keep_best and not valid:
         raise JobError("rl.keep_best: there are no held-out prompts", remedy="add valid.parquet, or unset it")
-    seed_all(settings.seed, ranks)
     policy = policy_of(settings, model, ranks)
     updater = updater_of(settings, policy, model, ranks)
     identity = run_identity(settings, prompts)
-    state, pending = resume(
-        paths.checkpoints, policy, updater.optimizer, prompts, ranks, identity=identity, log=reporter.log
-    )
+    resumed = resume(paths.checkpoints, policy, updater.optimizer, prompts, ranks, identity=identity, log=reporter.log)
     async with runner_of(settings, model, codec, job.inputs.get("corpus")) as runner:
         trainer = Trainer(
             settings=settings,
@@ -71,11 +79,14 @@ async def _train(job: Job, settings: RlSettings, ranks: Ranks, reporter: Reporte
             codec=codec,
             prompts=prompts,
             ranks=ranks,
-            state=state,
+            state=resumed.state,
         )
-        trainer.pending = pending
-        if state.noise_floor is not None:
-            trainer.grower.noise_floor = state.noise_floor
+        trainer.pending = resumed.pending
+        if resumed.state.noise_floor is not None:
+            trainer.grower.noise_floor = resumed.state.noise_floor
+        # Behind all that is built, which may draw.
+        rng.seed_all(settings.seed, ranks)
+        rng.restore(resumed.generators, ranks)
         with Saver(paths.checkpoints, ranks, keep=settings.keep_checkpoints, identity=identity) as saver:
             await _Course(trainer, saver, valid, paths, reporter).run()
     if ranks.first:

@@ -72,11 +72,10 @@ class Saver:
         ]
 
         def finish() -> None:
-            if self.ranks.first:
-                _write_beside(folder, states, waiting)
             # The first rank's uploads end well only when those of all ranks have.
             _all_of(uploads)
             if self.ranks.first:
+                _write_beside(folder, states, waiting)
                 Marker(state, self.identity, sizes(folder)).write(folder)
                 prune(self.root, self.keep)
 

@@ -1,7 +1,6 @@
 """Saving beside the training, and going on from what was saved."""
 
 import json
-import random
 import resource
 import subprocess
 import sys
@@ -45,7 +44,7 @@ def saver_of(root: Path, ranks: Ranks) -> Saver:
 
 def go_on(root: Path, updater: Updater, ranks: Ranks, notes: list[str] | None = None) -> TrainState:
     log = (notes if notes is not None else []).append
-    return resume(root, updater.policy, updater.optimizer, [], ranks, identity={"seed": 1}, log=log)[0]
+    return resume(root, updater.policy, updater.optimizer, [], ranks, identity={"seed": 1}, log=log).state
 
 
 def test_a_resumed_run_is_bit_equal(model_folder: Path, alone: Ranks, tmp_path: Path) -> None:
@@ -55,9 +54,7 @@ def test_a_resumed_run_is_bit_equal(model_folder: Path, alone: Ranks, tmp_path: 
     first.update(rows, advantages(rows), 0)
     state = TrainState(4, 9, 123, 0.5)
     save(tmp_path / "step_000004", first.policy, first.optimizer, state, alone, identity={"seed": 1})
-    expected = random.random()
     assert go_on(tmp_path, second, alone) == state
-    assert random.random() == expected, "the generators go on where they were"
     for updater in (first, second):
         updater.update(rows, advantages(rows), 1)
     one, other = weights(first.policy), weights(second.policy)
@@ -131,7 +128,8 @@ def test_a_failed_save_is_raised_and_the_one_before_stays(
 
 
 def fail(saver: Saver, updater: Updater, ending: str) -> None:
-    with saver, file_limit(20_000):
+    """A limit that the weights reach, but neither the moments' first part nor the marker."""
+    with file_limit(60_000), saver:
         saver.start(updater.policy, updater.optimizer, TrainState(2))
         if ending == "wait":
             saver.wait()
