@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
@@ -162,6 +163,19 @@ def test_verl_shards_from_a_folder(
     assert "trained elsewhere" in card
 
 
+def test_verl_shards_behind_a_url(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only what is read is fetched."""
+    step, memory = verl_folder(tmp_path / "global_step_30", source, nested=True), fsspec.filesystem("memory")
+    memory.put(str(step), "/bucket/global_step_30", recursive=True)
+    try:
+        merge(tmp_path, None, capsys, dtype="fp32", source={"path": "memory://bucket/global_step_30"})
+    finally:
+        memory.rm("/bucket", recursive=True)
+    assert same_weights(tmp_path / "out", AutoModelForCausalLM.from_pretrained(source).state_dict())
+    fetched = {path.name for path in (tmp_path / "work" / "source").iterdir()}
+    assert fetched == {"huggingface", "model_world_size_1_rank_0.pt"}
+
+
 def test_a_tied_head_that_was_trained_apart_is_refused(
     tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,7 +250,8 @@ def test_an_adapter_that_does_not_fit_is_refused(
     save_file({k: v for k, v in weights.items() if k != first}, tmp_path / "lacking" / "adapter_model.safetensors")
     attempt("lacking", f"lacks {first}")
     shutil.copytree(tmp_path / "lacking", tmp_path / "surplus")
-    save_file(weights | {"base_model.model.extra": weights[first].clone()}, tmp_path / "surplus" / "adapter_model.safetensors")
+    extra = {"base_model.model.extra": weights[first].clone()}
+    save_file(weights | extra, tmp_path / "surplus" / "adapter_model.safetensors")
     attempt("surplus", r"has unknown base_model\.model\.extra")
     shutil.copytree(tmp_path / "lacking", tmp_path / "shape")
     save_file(weights | {first: torch.ones(4, 5)}, tmp_path / "shape" / "adapter_model.safetensors")
