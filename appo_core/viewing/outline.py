@@ -45,7 +45,7 @@ def mermaid(prompt: Prompt, nodes: Sequence[Node]) -> str:
         if node.parent is None:
             lines.append(f"  q --> n{place}")
         else:
-            left = f"token {node.start - 1} {_safe(prompt.points[place], 16)}".rstrip()
+            left = f"token {node.start - 1}: {_safe(prompt.points[place], 16)}"
             lines.append(f'  n{node.parent} -->|"{left}"| n{place}')
     return "\n".join([*lines, *_STYLES])
 

@@ -47,6 +47,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -
     file: Path = tmp_path_factory.mktemp("page") / "view.html"
     file.write_text(render(load_step(body, "dump", pieces, title=PLANTED, number=1)), encoding="utf-8")
     with open_page() as browser:
+        browser.emulate_media(reduced_motion="reduce")
         browser.faults = []
         browser.on("pageerror", lambda error: browser.faults.append(str(error)))
         browser.on("console", lambda line: browser.faults.append(line.text) if line.type == "error" else None)

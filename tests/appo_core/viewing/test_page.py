@@ -125,7 +125,7 @@ def test_rewards_are_counted_into_bins_of_initial_rollouts_and_branches() -> Non
 
 def test_the_outline_draws_the_tree_and_planted_markup_stays_text() -> None:
     found = outline(hostile())
-    assert 'n0 -->|"token 1' in found
+    assert 'n0 -->|"token 1: ' in found
     assert "| ! R1.1 | 1 |" in found or "| ✗ R1.1 | 1 |" in found
     for line in found.splitlines():
         if not line.startswith((">", "|")):
