@@ -42,19 +42,23 @@ class Policy(nn.Module):
 
     def forward(self, batch: MicroBatch, *, entropy_gradient: bool = False) -> tuple[Tensor, Tensor]:
         """Log-prob (with gradient) and entropy (nats, with gradient on request) of every generated token: two (N,)."""
-        hidden_TD = self.model.model(
-            input_ids=batch.ids_T[None],
-            position_ids=batch.position_T[None],
-            use_cache=False,
-            **packed_arguments(self.model, batch.lengths),
-        ).last_hidden_state[0]
-        hidden_ND = hidden_TD[batch.source_N]
+        hidden_ND = self.hidden(batch)[batch.source_N]
         weight_VD = self.model.lm_head.weight
         chunks = [
             checkpoint(_head, hidden, weight_VD, target, entropy_gradient, use_reentrant=False)
             for hidden, target in zip(hidden_ND.split(HEAD_CHUNK), batch.target_N.split(HEAD_CHUNK), strict=True)
         ]
         return torch.cat([chunk[0] for chunk in chunks]), torch.cat([chunk[1] for chunk in chunks])
+
+    def hidden(self, batch: MicroBatch) -> Tensor:
+        """Last hidden state of every token of a pack: (T, D)."""
+        hidden_1TD: Tensor = self.model.model(
+            input_ids=batch.ids_T[None],
+            position_ids=batch.position_T[None],
+            use_cache=False,
+            **packed_arguments(self.model, batch.lengths),
+        ).last_hidden_state
+        return hidden_1TD[0]
 
 
 def _head(hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, entropy_gradient: bool) -> tuple[Tensor, Tensor]:
