@@ -13,8 +13,11 @@ function saveFigure(prompt) {
   const words = (text, x, y, size, weight) => sv('text', {x, y, 'font-size': size, 'font-weight': weight, fill: ink, 'font-family': 'sans-serif', text});
   const whole = sv('svg', {xmlns: SVG, width, height: height + head + foot, viewBox: `0 0 ${width} ${height + head + foot}`},
     sv('rect', {width, height: height + head + foot, fill: getComputedStyle(document.getElementById('prompt')).getPropertyValue('--card').trim()}),
-    words(prompt.question.replace(/\s+/g, ' ').slice(0, 110), 8, 24, 16, 600), sv('g', {transform: `translate(0 ${head})`}, [...copy.childNodes]),
-    sv('g', {transform: `translate(${LEFT} ${height + head + 10})`}, legendCells(sv('g')), words(bounds()[0], 0, 22, 10, 400), words(bounds()[1], 12 * index.steps_per_scale - 16, 22, 10, 400), words(`${state.metric.title} — ${state.metric.note}`, 12 * index.steps_per_scale + 24, 10, 11, 400)));
+    words(prompt.question.replace(/\s+/g, ' ').slice(0, 110), 8, 24, 16, 600),
+      sv('g', {transform: `translate(0 ${head})`}, [...copy.childNodes]),
+    sv('g', {transform: `translate(${LEFT} ${height + head + 10})`}, legendCells(sv('g')), words(bounds()[0], 0, 22, 10, 400),
+      words(bounds()[1], 12 * index.steps_per_scale - 16, 22, 10, 400),
+      words(`${state.metric.title} — ${state.metric.note}`, 12 * index.steps_per_scale + 24, 10, 11, 400)));
   const link = el('a', {download: `tree-step-${index.step}-prompt-${state.place + 1}.svg`, href: URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(whole)], {type: 'image/svg+xml'}))});
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);

@@ -3,10 +3,13 @@ function drawPrompt() {
   const prompt = promptAt(state.place), row = index.prompts[state.place], main = document.getElementById('prompt');
   const tree = el('div', {class: 'tree-box'});
   main.replaceChildren(el('section', {class: 'ask-box'},
-    el('div', {class: 'ask-line'}, el('h2', {text: prompt.question}), el('span', {class: 'dim place', text: `${state.place + 1} / ${index.prompts.length}`})),
+    el('div', {class: 'ask-line'}, el('h2', {text: prompt.question}),
+      el('span', {class: 'dim place', text: `${state.place + 1} / ${index.prompts.length}`})),
     el('div', {class: 'facts'}, prompt.gold && el('span', {class: 'gold'}, 'gold ', el('code', {text: prompt.gold})),
-      el('span', {text: `${row.correct} of ${plural(row.initial, 'rollout')} correct`}), row.branches > 0 && el('span', {text: `${row.branch_correct} of ${plural(row.branches, 'branch', 'branches')} correct`}),
-      row.rescued > 0 && el('span', {class: 'pill c', text: `${row.rescued} rescued`}), row.lost > 0 && el('span', {class: 'pill w', text: `${row.lost} lost`}),
+      el('span', {text: `${row.correct} of ${plural(row.initial, 'rollout')} correct`}),
+        row.branches > 0 && el('span', {text: `${row.branch_correct} of ${plural(row.branches, 'branch', 'branches')} correct`}),
+      row.rescued > 0 && el('span', {class: 'pill c', text: `${row.rescued} rescued`}),
+        row.lost > 0 && el('span', {class: 'pill w', text: `${row.lost} lost`}),
       el('span', {text: `reward ${signed(row.mean)} ± ${row.spread.toFixed(2)}`}),
       el('details', {}, el('summary', {text: 'whole prompt'}), el('pre', {text: prompt.prompt})))),
     el('section', {class: 'tree-card'}, metricBar(prompt), tree), el('section', {class: 'cards'}, drawTranscripts(prompt)));
@@ -21,9 +24,11 @@ function drawTreeInto(box, prompt) {
 
 function metricBar(prompt) {
   return el('div', {class: 'metric-bar'}, el('div', {class: 'metrics', role: 'radiogroup', 'aria-label': 'tokens coloured by'},
-    index.metrics.map(metric => el('button', {class: metric === state.metric ? 'on' : '', role: 'radio', 'aria-checked': String(metric === state.metric), 'data-metric': metric.key, title: metric.note,
+    index.metrics.map(metric => el('button', {class: metric === state.metric ? 'on' : '', role: 'radio',
+      'aria-checked': String(metric === state.metric), 'data-metric': metric.key, title: metric.note,
       text: metric.title, onclick: () => colourBy(metric)}))), legend(), el('span', {class: 'grow'}),
-    el('button', {class: 'tool-button wide', title: 'save the tree as an SVG file', text: 'save figure', onclick: () => saveFigure(prompt)}));
+    el('button', {class: 'tool-button wide', title: 'save the tree as an SVG file', text: 'save figure',
+      onclick: () => saveFigure(prompt)}));
 }
 
 // What the ends of the scale stand for; what lies beyond has the colour of the end.
@@ -35,7 +40,8 @@ function bounds() {
 function legend() {
   const {scale} = state.metric, cells = [], [low, high] = bounds();
   for (let step = 0; step < index.steps_per_scale; step += 1) cells.push(el('i', {class: `${scale}${step}`}));
-  return el('div', {class: 'legend', title: state.metric.note}, el('span', {text: low}), el('span', {class: 'ramp'}, cells), el('span', {text: high}),
+  return el('div', {class: 'legend', title: state.metric.note}, el('span', {text: low}), el('span', {class: 'ramp'}, cells),
+    el('span', {text: high}),
     el('span', {class: 'key-result'}), el('span', {class: 'dim', text: 'tool result'}));
 }
 
@@ -71,7 +77,8 @@ function step(by, only) {
 }
 
 function turnTheme() {
-  const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+  const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === 'dark'
+    : matchMedia('(prefers-color-scheme: dark)').matches;
   document.documentElement.dataset.theme = dark ? 'light' : 'dark';
 }
 
@@ -89,7 +96,8 @@ const ACTIONS = new Map(KEYS.flatMap(([keys, , ...actions]) => keys.split(/\s+/)
 
 function showHelp() {
   const help = document.getElementById('help');
-  help.replaceChildren(el('h3', {text: 'Keys'}), el('table', {}, KEYS.map(([keys, what]) => el('tr', {}, el('td', {}, keys.split(/\s+/).map(key => el('kbd', {text: key}))), el('td', {text: what})))),
+  help.replaceChildren(el('h3', {text: 'Keys'}), el('table', {}, KEYS.map(([keys, what]) => el('tr', {},
+    el('td', {}, keys.split(/\s+/).map(key => el('kbd', {text: key}))), el('td', {text: what})))),
     el('form', {method: 'dialog'}, el('button', {class: 'tool-button wide', text: 'close'})));
   help.showModal();
 }

@@ -40,18 +40,23 @@ function cardHead(node) {
     el('span', {class: `pill ${o}`, text: `${GLYPH[o]} ${o === 'f' ? 'failed' : signed(node.reward)}`}),
     el('span', {class: 'reason', text: node.reason}),
     node.answer !== null && el('span', {class: 'answer-chip'}, 'answer ', el('code', {text: node.answer})),
-    node.origin && el('button', {class: 'back', title: 'back to the branch point', onclick: event => { event.stopPropagation(); gotoToken(node.origin, node.start - 1); }},
+    node.origin && el('button', {class: 'back', title: 'back to the branch point',
+      onclick: event => { event.stopPropagation(); gotoToken(node.origin, node.start - 1); }},
       `↰ ${node.origin.label} · token ${node.start - 1}`),
     node.score !== null && el('span', {class: 'fact', text: `score ${figure(node.score)}`}),
-    credit.length > 0 && el('span', {class: 'fact', title: 'advantage, from first to last token', text: `A ${signed(credit[0])}${high - low > 0.005 ? ' … ' + signed(credit[credit.length - 1]) : ''}`}),
-    el('span', {class: `fact ${node.finish === 'eos' ? '' : 'warn'}`, text: {eos: 'ended', length: 'cut at the length limit', failed: 'given up'}[node.finish] || node.finish}),
+    credit.length > 0 && el('span', {class: 'fact',
+      title: 'advantage, from first to last token', text: `A ${signed(credit[0])}${high - low > 0.005
+      ? ' … ' + signed(credit[credit.length - 1]) : ''}`}),
+    el('span', {class: `fact ${node.finish === 'eos' ? ''
+      : 'warn'}`, text: {eos: 'ended', length: 'cut at the length limit', failed: 'given up'}[node.finish] || node.finish}),
     el('span', {class: 'fact', text: plural(own, 'token')}));
 }
 
 function token(node, place, extra) {
   const text = textAt(node, place), value = injectedAt(node, place) ? null : valueAt(node, place, state.metric.key);
   const line = text.includes('\n') && !text.trim();
-  const span = el('span', {class: `t held ${extra || ''} ${line ? 'nl' : ''} ${text === '' ? 'part' : ''} ${shade(state.metric, value)}`, text});
+  const span = el('span', {class: `t held ${extra || ''} ${line ? 'nl' : ''} ${text === '' ? 'part'
+    : ''} ${shade(state.metric, value)}`, text});
   span.held = {node, place};
   return span;
 }
@@ -69,7 +74,8 @@ function wentOn(node) {
   const origin = holder(node, node.start - 1), end = Math.min(origin.length, node.start + WENT_ON), tokens = [];
   for (let place = node.start; place < end; place += 1) tokens.push(token(origin, place, 'instead'));
   const o = outcome(origin);
-  return el('div', {class: 'went-on'}, el('span', {class: 'went-on-name'}, `${origin.label} went on here`, el('span', {class: `pill ${o}`, text: `${GLYPH[o]} ${signed(origin.reward)}`})),
+  return el('div', {class: 'went-on'}, el('span', {class: 'went-on-name'}, `${origin.label} went on here`,
+    el('span', {class: `pill ${o}`, text: `${GLYPH[o]} ${signed(origin.reward)}`})),
     el('div', {class: 'flow'}, tokens, end < origin.length && el('span', {class: 'dim', text: ' …'})));
 }
 
@@ -100,7 +106,8 @@ function tokenWithForks(node, place, marks) {
   const span = token(node, place, `${marks.get(place) || ''} ${branches.length ? 'fork-token' : ''}`);
   span.id = branches.length ? `fork-${node.number}-${place}` : '';
   if (!branches.length) span.removeAttribute('id');
-  return [span, ...branches.map(child => el('button', {class: `fork ${outcome(child)}`, 'data-branch': child.label, title: `branch ${child.label}: ${WORD[outcome(child)]}, reward ${signed(child.reward)}`,
+  return [span, ...branches.map(child => el('button', {class: `fork ${outcome(child)}`, 'data-branch': child.label,
+    title: `branch ${child.label}: ${WORD[outcome(child)]}, reward ${signed(child.reward)}`,
     onclick: () => select(child, true)}, forkIcon(), child.label.slice(node.label.length + 1), el('b', {text: GLYPH[outcome(child)]})))];
 }
 
@@ -111,10 +118,12 @@ function toolBox(node, from, end, result, marks) {
   const long = returned.length > LONG_RESULT;
   const body = el('div', {class: `result ${long ? 'long' : ''}`}, returned);
   return el('div', {class: `tool ${call?.problem ? 'bad' : ''}`},
-    el('div', {class: 'tool-name'}, el('b', {text: call ? call.tool : 'result'}), call && !call.problem && call.seconds !== null && el('span', {class: 'dim', text: `${figure(call.seconds)} s`}),
+    el('div', {class: 'tool-name'}, el('b', {text: call ? call.tool : 'result'}),
+      call && !call.problem && call.seconds !== null && el('span', {class: 'dim', text: `${figure(call.seconds)} s`}),
       call?.problem && el('span', {class: 'tool-problem', text: call.problem})),
     written.length > 0 && el('div', {class: 'flow call'}, written), returned.length > 0 && body,
-    long && el('button', {class: 'more', text: `show all ${returned.length} tokens`, onclick: event => { body.classList.remove('long'); event.target.remove(); }}));
+    long && el('button', {class: 'more', text: `show all ${returned.length} tokens`,
+      onclick: event => { body.classList.remove('long'); event.target.remove(); }}));
 }
 
 function recolour() {

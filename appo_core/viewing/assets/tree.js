@@ -55,7 +55,8 @@ function lane(node, width) {
 }
 
 // What a lane's cells lie on, so that uncoloured ones are seen too.
-const paper = (node, top, height) => sv('rect', {class: 'paper', x: drawn.x(node.start) - 1, y: top - 1, width: Math.max(1, drawn.x(node.length) - drawn.x(node.start)) + 1, height: height + 2, rx: 2.5});
+const paper = (node, top, height) => sv('rect', {class: 'paper', x: drawn.x(node.start) - 1, y: top - 1,
+  width: Math.max(1, drawn.x(node.length) - drawn.x(node.start)) + 1, height: height + 2, rx: 2.5});
 
 // One rectangle per token; in a long response, one per equal stretch, coloured by its strongest token.
 function cells(node, top, height) {
@@ -87,11 +88,13 @@ const paint = (metric, value) => shade(metric, value) || (value === null ? '' : 
 
 function resultCell(node, [from, to], top, height) {
   const call = node.calls.find(one => one.end === from), wide = drawn.x(to) - drawn.x(from);
-  const cell = sv('rect', {class: `result-cell held ${call?.problem ? 'bad' : ''}`, x: drawn.x(from), y: top, width: Math.max(0.8, wide - 1), height, rx: 1.5});
+  const cell = sv('rect', {class: `result-cell held ${call?.problem ? 'bad' : ''}`, x: drawn.x(from), y: top,
+    width: Math.max(0.8, wide - 1), height, rx: 1.5});
   cell.held = {node, place: from};
   const word = call ? (call.problem ? '! ' : '') + call.tool : '';
   return wide > 7 * word.length + 8 && word && height > 12
-    ? [cell, sv('text', {class: 'result-name', x: drawn.x(from) + wide / 2, y: top + height / 2 + 3.5, 'text-anchor': 'middle', text: word})]
+    ? [cell, sv('text', {class: 'result-name', x: drawn.x(from) + wide / 2,
+      y: top + height / 2 + 3.5, 'text-anchor': 'middle', text: word})]
     : [cell];
 }
 
@@ -104,7 +107,8 @@ function link(node) {
 
 function point(node) {
   const x = drawn.x(node.start) - Math.max(5, Math.min(drawn.unit / 2, 9)), y = drawn.middle[node.parent] + STRIP[kind(node.origin)] / 2;
-  const dot = sv('circle', {class: `point held ${outcome(node)}`, cx: x, cy: y, r: 4.6, tabindex: 0, role: 'button', 'aria-label': `branch point of ${node.label}`,
+  const dot = sv('circle', {class: `point held ${outcome(node)}`, cx: x, cy: y, r: 4.6, tabindex: 0, role: 'button',
+    'aria-label': `branch point of ${node.label}`,
     onclick: () => select(node, true), onkeydown: event => { if (event.key === 'Enter') select(node, true); }});
   dot.held = {node: node.origin, place: node.start - 1};
   return dot;
@@ -112,7 +116,8 @@ function point(node) {
 
 function ending(node, at) {
   const x = drawn.x(node.length), edge = drawn.x(drawn.prompt.length), o = outcome(node);
-  const text = sv('text', {class: `lane-reward ${o}`, x: edge + 112, y: at + 4, 'text-anchor': 'end', text: node.failed && o === 'f' ? 'failed' : signed(node.reward)});
+  const text = sv('text', {class: `lane-reward ${o}`, x: edge + 112,
+    y: at + 4, 'text-anchor': 'end', text: node.failed && o === 'f' ? 'failed' : signed(node.reward)});
   const parts = [
     sv('line', {class: 'lead', x1: x + 12, x2: edge + (node.finish === 'length' ? 26 : 56), y1: at, y2: at}),
     sv('circle', {class: `end ${o}`, cx: x + 8, cy: at, r: isBranch(node) ? 5.5 : 6.5}),
@@ -121,7 +126,8 @@ function ending(node, at) {
   const {low, high} = index.rewards, zero = Math.min(0, low), top = Math.max(0, high);
   if (node.reward !== null && top > zero) {
     const at0 = edge + 124 + 70 * (0 - zero) / (top - zero), at1 = edge + 124 + 70 * (node.reward - zero) / (top - zero);
-    parts.push(sv('rect', {class: `bar ${o}`, x: Math.min(at0, at1), y: at - 4, width: Math.max(1, Math.abs(at1 - at0)), height: 8, rx: 1.5}),
+    parts.push(sv('rect', {class: `bar ${o}`, x: Math.min(at0, at1), y: at - 4, width: Math.max(1, Math.abs(at1 - at0)),
+      height: 8, rx: 1.5}),
       sv('line', {class: 'bar-zero', x1: at0, x2: at0, y1: at - 7, y2: at + 7}));
   }
   if (node.finish === 'length') parts.push(sv('text', {class: 'lane-note', x: edge + 32, y: at + 4, text: 'cut off'}));
