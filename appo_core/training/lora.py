@@ -1,18 +1,21 @@
 """LoRA in the policy: PEFT's layers inside the model, the merged weights they stand for, the policy without them."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from appo_core.config.lora import LoraSettings
 from appo_core.jobs.contract import JobError
+
+# PEFT is imported where an adapter is asked for: full fine-tuning needs none.
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 NAME = "default"
 """PEFT's name of the one adapter; it stands in parameter names and not in files."""
@@ -21,8 +24,10 @@ PREFIX = "base_model.model."
 _BASE, _A, _B = ".base_layer.", f".lora_A.{NAME}.", f".lora_B.{NAME}."
 
 
-def lora_config(settings: LoraSettings) -> LoraConfig:
+def lora_config(settings: LoraSettings) -> "LoraConfig":
     """The settings as PEFT's."""
+    from peft import LoraConfig
+
     chosen = settings.target_modules
     return LoraConfig(
         r=settings.rank,
@@ -38,6 +43,8 @@ def add_adapter(model: nn.Module, settings: LoraSettings, seed: int) -> None:
 
     Raises `JobError` for a target module the model does not have.
     """
+    from peft import inject_adapter_in_model
+
     _check_targets(model, settings)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -93,8 +100,16 @@ def parameter_name(name: str) -> str:
 
 def scalings(model: nn.Module) -> dict[str, float]:
     """Name of every layer with an adapter -> the factor that its B A counts."""
-    layers: dict[str, Any] = {name: one for name, one in model.named_modules() if isinstance(one, BaseTunerLayer)}
-    return {name: float(layer.scaling[NAME]) for name, layer in layers.items()}
+    return {name: float(layer.scaling[NAME]) for name, layer in _layers(model).items()}
+
+
+def _layers(model: nn.Module) -> dict[str, Any]:
+    """PEFT's layers by name; none without PEFT."""
+    if "peft" not in sys.modules:
+        return {}
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return {name: module for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
 
 
 def merged(state: Mapping[str, Tensor], factors: Mapping[str, float]) -> Iterator[tuple[str, Tensor]]:
@@ -122,7 +137,7 @@ def whole(tensor: Any) -> Tensor:
 @contextmanager
 def adapter_off(model: nn.Module) -> Iterator[None]:
     """The model without its adapter, for passes that need no gradient."""
-    layers: list[Any] = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    layers = list(_layers(model).values())
     # PEFT's own switch freezes the adapter, too, and sharded parameters take over what they find at their first pass.
     for layer in layers:
         layer._disable_adapters = True

@@ -4,8 +4,6 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from appo_core.config.rollout import LoopLimits, PromptSettings
 from appo_core.jobs.contract import JobError
 from appo_core.rewards import Kind
@@ -34,6 +32,8 @@ def load_prompts(
         JobError: a prompt longer than `limits.max_prompt_tokens`, a system prompt that is not there, or a required
             file without rows.
     """
+    import pyarrow.parquet as pq  # only files need it, and not every machine with a GPU has it
+
     if not required and not path.exists():
         return []
     prompts = []
