@@ -2,7 +2,7 @@
 
 import typer
 
-from flows.cli import inspect, presets, rollouts, run, ui
+from flows.cli import bench, inspect, presets, rollouts, run, ui
 from flows.cli.faults import EXIT_CODES
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app.command("run")(run.run)
 app.command("lineage")(inspect.lineage)
 app.add_typer(inspect.store_app, name="store")
 app.add_typer(rollouts.rollouts_app, name="rollouts")
+app.add_typer(bench.bench_app, name="bench")
 app.command("presets")(presets.presets)
 app.command("doctor")(inspect.doctor)
 app.command("ui")(ui.ui)
