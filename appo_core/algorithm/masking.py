@@ -25,6 +25,14 @@ class Mask:
         torch.bitwise_and(x_BL.view(bits), self.bits_BL, out=out_BL.view(bits))
         return out_BL
 
+    def sink_(self, x_BL: Tensor) -> Tensor:
+        """x inside the mask and -inf outside, in place; the mask is used up."""
+        lowest = torch.tensor(-torch.inf, dtype=x_BL.dtype).view(self.bits_BL.dtype)
+        self.keep(x_BL, x_BL).view(self.bits_BL.dtype).bitwise_or_(
+            self.bits_BL.bitwise_not_().bitwise_and_(int(lowest))
+        )
+        return x_BL
+
     def count(self) -> Tensor:
         """(B, 1) number of places inside, at least 1."""
         return count_set(self.bits_BL).unsqueeze(1).clamp_min(1)

@@ -6,7 +6,8 @@ Shape suffixes: C contests of R rows each, N blocks of K tokens, T blocks that a
 import torch
 from torch import Tensor
 
-from appo_core.algorithm.rows import pieces
+from appo_core.algorithm.masking import Mask
+from appo_core.algorithm.rows import fresh, pieces
 
 BLOCK = 64
 """Tokens per block: a point costs the maxima of a row's blocks, and the tokens of the blocks it touches."""
@@ -17,7 +18,7 @@ class Peaks:
 
     def __init__(self, score_BL: Tensor, candidate_BL: Tensor, min_distance: int) -> None:
         self.score_BL, self.length = score_BL, score_BL.shape[1]
-        self.open_BL = candidate_BL.bool().clone()
+        self.open_BL = fresh(candidate_BL.shape, torch.bool, candidate_BL.device).copy_(candidate_BL)
         self.reach = min(min_distance, self.length)
         self.best_BN = self._block_maxima()
         if bool((self.best_BN.isnan() | (self.best_BN == torch.inf)).any()):
@@ -46,8 +47,8 @@ class Peaks:
     def _block_maxima(self) -> Tensor:
         whole = self.length - self.length % BLOCK
         best_BN = self.score_BL.new_empty((len(self.score_BL), -(-self.length // BLOCK)))
-        for rows, (floor_BL, open_score_BL) in pieces(self.score_BL, 2):
-            torch.where(self.open_BL[rows], self.score_BL[rows], floor_BL.fill_(-torch.inf), out=open_score_BL)
+        for rows, (memory_BL, open_score_BL) in pieces(self.score_BL, 2):
+            Mask(self.open_BL[rows], memory_BL).sink_(open_score_BL.copy_(self.score_BL[rows]))
             torch.amax(open_score_BL[:, :whole].unflatten(1, (-1, BLOCK)), dim=2, out=best_BN[rows, : whole // BLOCK])
             if whole < self.length:
                 best_BN[rows, -1] = open_score_BL[:, whole:].amax(dim=1)

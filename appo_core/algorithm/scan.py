@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from appo_core.algorithm.checks import check_finite, check_gamma, check_shapes
 from appo_core.algorithm.masking import Mask, count_set, zero_outside
 from appo_core.algorithm.recurrence import backward_recurrence, one_earlier
-from appo_core.algorithm.rows import pieces
+from appo_core.algorithm.rows import fresh, pieces
 
 BLOCK = 32
 """Tokens per block: the work per token inside a block grows with it, the work between blocks shrinks."""
@@ -42,7 +42,7 @@ def discounted_future_sum(x_BL: Tensor, mask_BL: Tensor, gamma: float) -> Tensor
         kept_BL = zero_outside(x_BL, mask_BL)
         sum_BL = future_sums(kept_BL, -mask_BL.int(), gamma)
     else:
-        sum_BL = x_BL.new_empty(x_BL.shape)
+        sum_BL = fresh(x_BL.shape, x_BL.dtype, x_BL.device)
         for rows, (memory_BL, kept_BL) in pieces(x_BL, 2):
             mask = Mask(mask_BL[rows], memory_BL)
             future_sums(mask.keep(x_BL[rows], kept_BL), mask.bits_BL, gamma, out_BL=sum_BL[rows])

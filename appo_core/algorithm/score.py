@@ -8,7 +8,7 @@ from torch import Tensor
 
 from appo_core.algorithm.checks import check_finite, check_gamma, check_shapes
 from appo_core.algorithm.masking import Mask
-from appo_core.algorithm.rows import pieces
+from appo_core.algorithm.rows import fresh, pieces
 from appo_core.algorithm.scan import future_sums
 from appo_core.algorithm.standard import centre_
 
@@ -33,7 +33,7 @@ def future_value(
     """
     check_shapes(logp_now_BL=logp_now_BL, logp_behaviour_BL=logp_behaviour_BL, mask_BL=mask_BL)
     check_gamma(gamma)
-    mask_BL, omega_BL = mask_BL.bool(), logp_now_BL.new_empty(logp_now_BL.shape)
+    mask_BL, omega_BL = mask_BL.bool(), fresh(logp_now_BL.shape, logp_now_BL.dtype, logp_now_BL.device)
     first_B1 = logp_now_BL.new_zeros((len(omega_BL), 1))
     for rows, (memory_BL, kept_BL) in pieces(logp_now_BL, 2):
         mask = Mask(mask_BL[rows], memory_BL)
@@ -73,8 +73,8 @@ def branching_score(
         ValueError: shapes differ, or an entropy or future value is not finite at a generated token.
     """
     check_shapes(entropy_BL=entropy_BL, future_value_BL=future_value_BL, mask_BL=mask_BL)
-    mask_BL, score_BL = mask_BL.bool(), entropy_BL.new_empty(entropy_BL.shape)
-    candidate_BL = mask_BL.new_empty(mask_BL.shape)
+    mask_BL, score_BL = mask_BL.bool(), fresh(entropy_BL.shape, entropy_BL.dtype, entropy_BL.device)
+    candidate_BL = fresh(mask_BL.shape, torch.bool, mask_BL.device)
     mean_B2 = entropy_BL.new_empty((len(entropy_BL), 2))
     for rows, (memory_BL, future_BL) in pieces(entropy_BL, 2):
         mask, entropy_z_BL = Mask(mask_BL[rows], memory_BL), score_BL[rows]
@@ -85,27 +85,33 @@ def branching_score(
         )
         silent_B1 = (deviation_B1 <= noise_floor).to(score_BL.dtype)
         scale_B1 = scale_B1 * (1 - silent_B1)
-        factor_BL = _combine_(entropy_z_BL, future_BL, scale_B1, silent_B1, mode, entropy_weight)
-        candidate_BL[rows] = factor_BL.gt_(0)
+        # The mask has done its work: its memory is free.
+        _combine_(entropy_z_BL, future_BL, memory_BL, scale_B1, silent_B1, mode, entropy_weight)
+        candidate_BL[rows] = memory_BL.gt_(0)
     check_finite(mean_B2[:, 0], mask_BL, entropy_BL=entropy_BL)
     check_finite(mean_B2[:, 1], mask_BL, future_value_BL=future_value_BL)
     return score_BL, candidate_BL
 
 
 def _combine_(
-    zh_BL: Tensor, future_BL: Tensor, scale_B1: Tensor, silent_B1: Tensor, mode: ScoreMode, entropy_weight: float
-) -> Tensor:
-    """Turn Z(H) into the score, in place; the result is positive at candidates. `future_BL` is centred Omega, to be
-    scaled (by 0 in a silent row), and is overwritten."""
-    if mode == "entropy":
-        return future_BL.copy_(zh_BL)
-    if mode == "future":
-        return future_BL.copy_(torch.mul(future_BL, scale_B1, out=zh_BL))
+    zh_BL: Tensor,
+    future_BL: Tensor,
+    least_BL: Tensor,
+    scale_B1: Tensor,
+    silent_B1: Tensor,
+    mode: ScoreMode,
+    entropy_weight: float,
+) -> None:
+    """Turn Z(H) into the score, and set `least_BL` to what is positive at candidates; all in place. `future_BL` is
+    centred Omega, to be scaled, by 0 in a silent row."""
     if mode == "product":
         # In a silent row Z(Omega) is taken as 1, which leaves Z(H).
         zf_BL = future_BL.mul_(scale_B1).add_(silent_B1)
-        least_BL = torch.minimum(zh_BL, zf_BL)
+        torch.minimum(zh_BL, zf_BL, out=least_BL)
         zh_BL.mul_(zf_BL)
-        return least_BL
-    zh_BL.mul_(silent_B1 + (1 - silent_B1) * entropy_weight)
-    return future_BL.copy_(zh_BL.addcmul_(future_BL, scale_B1 * (1 - entropy_weight)))
+        return
+    if mode == "future":
+        torch.mul(future_BL, scale_B1, out=zh_BL)
+    if mode == "sum":
+        zh_BL.mul_(silent_B1 + (1 - silent_B1) * entropy_weight).addcmul_(future_BL, scale_B1 * (1 - entropy_weight))
+    least_BL.copy_(zh_BL)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from appo_core.algorithm.checks import check_finite, check_shapes
 from appo_core.algorithm.masking import Mask
-from appo_core.algorithm.rows import pieces
+from appo_core.algorithm.rows import fresh, pieces
 
 
 @torch.no_grad()
@@ -16,7 +16,7 @@ def z_score(x_BL: Tensor, mask_BL: Tensor) -> Tensor:
     shapes differ or x is not finite at a generated token.
     """
     check_shapes(x_BL=x_BL, mask_BL=mask_BL)
-    mask_BL, z_BL = mask_BL.bool(), x_BL.new_empty(x_BL.shape)
+    mask_BL, z_BL = mask_BL.bool(), fresh(x_BL.shape, x_BL.dtype, x_BL.device)
     mean_B1 = x_BL.new_empty((len(x_BL), 1))
     for rows, (memory_BL,) in pieces(x_BL, 1):
         mask = Mask(mask_BL[rows], memory_BL)
