@@ -88,7 +88,8 @@ class EngineSettings(Settings):
 
     kind: Literal["vllm", "transformers"] = "vllm"
     max_in_flight: PositiveInt = 256
-    """Trajectories in flight at once."""
+    """Trajectories in flight at once. Which of them share a batch depends on timing, and the last bits of their
+    log-probs on that; 1 makes a run of the transformers engine repeat bit for bit, at a price."""
     kv_cache_mb: PositiveInt | None = None
     """Key-value cache size; required on CPUs, where vLLM's own default takes most of the memory."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.5

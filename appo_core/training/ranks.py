@@ -7,6 +7,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from appo_core.jobs.contract import JobError
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -18,9 +20,18 @@ class Ranks:
 
     @classmethod
     def start(cls) -> "Ranks":
-        """Join the group that torchrun describes in the environment, if there is one."""
+        """Join the group that torchrun describes in the environment, if there is one.
+
+        Raises `JobError` where a machine has GPUs, but fewer than ranks.
+        """
         world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         cuda = torch.cuda.is_available()
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if cuda and local > torch.cuda.device_count():
+            raise JobError(
+                f"rl.processes ({local}) is above the number of GPUs that can be seen ({torch.cuda.device_count()})",
+                remedy="lower rl.processes, or make more GPUs visible (CUDA_VISIBLE_DEVICES)",
+            )
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(device)

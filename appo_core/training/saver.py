@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -115,10 +114,9 @@ class Saver:
         try:
             if kind is None:
                 self.wait()
-            elif self._under_way is not None:
-                # Another fault ends the run: what is being written may still become whole.
-                with suppress(BaseException):
-                    self._under_way.ended.result()
+            # Another fault ends the run: what is being written may still become whole, or else makes room.
+            elif self._under_way is not None and self._under_way.ended.exception() is not None and self.ranks.first:
+                shutil.rmtree(self._under_way.folder, ignore_errors=True)
         finally:
             self._thread.shutdown()
 

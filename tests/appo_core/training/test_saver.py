@@ -150,6 +150,9 @@ def test_another_fault_lets_the_save_become_whole(model_folder: Path, alone: Ran
     with pytest.raises(KeyError, match="engine"):
         run()
     assert go_on(tmp_path, updater, alone).step == 1
+    with pytest.raises(KeyError, match="engine"), file_limit(60_000):
+        run()
+    assert list(tmp_path.iterdir()) == [], "a torn one makes room"
 
 
 @pytest.fixture
