@@ -93,4 +93,7 @@ class EngineSettings(Settings):
     kv_cache_mb: PositiveInt | None = None
     """Key-value cache size; required on CPUs, where vLLM's own default takes most of the memory."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    max_logprob_gap: PositiveFloat = 0.2
+    """Largest mean difference, in nats, between the log-probs of engine and trainer where both hold the same weights;
+    beyond it the run stops, because the engine does not sample from the policy."""
     tensor_parallel: PositiveInt = 1

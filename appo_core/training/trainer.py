@@ -13,6 +13,7 @@ import torch
 
 from appo_core.config.rl import RlSettings
 from appo_core.config.rollout import SamplingSettings
+from appo_core.jobs.contract import JobError
 from appo_core.methods import method_class
 from appo_core.rollout.codec import Codec
 from appo_core.rollout.engines.base import Engine
@@ -42,6 +43,8 @@ class _Record:
     trajectories: list[Trajectory] = field(default_factory=list)
     updates: list[dict[str, float]] = field(default_factory=list)
     clock: dict[str, float] = field(default_factory=dict)
+    confirmed: float | None = None
+    """Mean difference between the log-probs of engine and trainer at the step's first update, in nats."""
 
     def spend(self, name: str, began: float) -> None:
         """Add the time since `began` to what `name` has taken."""
@@ -164,8 +167,25 @@ class Trainer:
         )
         self.state = replace(self.state, weights_version=self.state.weights_version + 1)
         self._record.spend("update", began)
+        if self._record.confirmed is None:
+            self._confirm(update["logprob_gap"])
         self._record.updates.append({f"update/{name}": value for name, value in update.items()} | grown.signal)
         self._note(rows, branches, advantage_BL, {uid: each for part in gathered for uid, each in part[2].items()})
+
+    def _confirm(self, gap: float) -> None:
+        """The engine's weights against a forward pass: at the first update of a step both are those that sampled."""
+        self._record.confirmed = gap
+        limit = self.settings.engine.max_logprob_gap
+        # Rollouts of an earlier version, or through dropout, differ for another reason.
+        exact = self.settings.algorithm.branching.when != "stale" and not (
+            self.settings.lora and self.settings.lora.dropout
+        )
+        if exact and gap > limit:
+            raise JobError(
+                f"step {self.state.step + 1}: log-probs of the {self.settings.engine.kind} engine and of the trainer "
+                f"differ by {gap:.3g} nats on average, more than rl.engine.max_logprob_gap ({limit:g})",
+                remedy="the engine does not hold the policy's weights: try rl.engine.kind=transformers and report it",
+            )
 
     def _note(
         self, rows: list[Scored], branches: list[Scored], advantage_BL: torch.Tensor, scores: dict[str, TokenScores]
@@ -186,6 +206,7 @@ class Trainer:
         metrics = reward_metrics(record.rows, "train") | reward_metrics(record.branches, "branch")
         metrics |= rollout_metrics(sums, seconds) | {"train/left_out": self.ranks.sum(left_out)}
         metrics["rollout/total_tokens"] = float(self.state.tokens)
+        metrics["engine/logprob_gap"] = record.confirmed or 0.0
         for name in sorted({name for update in record.updates for name in update}):
             values = [update[name] for update in record.updates if name in update]
             metrics[name] = sum(values) / len(values)

@@ -165,6 +165,7 @@ def _diagnose(part: PolicyLoss, rows: _Rows, sums: UpdateSums) -> None:
         sums.add(
             policy_loss=float(part.loss_sum),
             entropy=float(rows.entropy.sum()),
+            logprob_gap=float((rows.behaviour - rows.logp)[rows.mask].abs().sum()),
             approx_kl=float((rows.behaviour - rows.logp)[rows.mask].sum()),
             ratio=float(part.ratio_BL[rows.mask].sum()),
             clip_share=float(part.clipped_BL.sum()),

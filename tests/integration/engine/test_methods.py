@@ -1,14 +1,17 @@
 """Every method through the one training loop, with a real engine, real tools and the demo's prompts."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from appo_core.config.algorithm import AlgorithmSettings
-from appo_core.jobs.contract import Job, Reporter
+from appo_core.jobs.contract import Job, JobError, Reporter
 from appo_core.methods import method_names
+from appo_core.rollout.engines.transformers_engine import TransformersEngine
 from appo_core.training.run import train
 from tests.integration.engine.test_rl_job import demo, jsonl, settings
 
@@ -60,6 +63,26 @@ def test_dapo_samples_again_where_rewards_teach_nothing(demo: Path, tmp_path: Pa
     assert metrics[0]["train/rollouts"] == 2 * PROMPTS == len(rows)
     tokens = sum(sum(row["mask"]) for row in rows)
     assert metrics[0]["rollout/generated_tokens"] > 2 * tokens
+
+
+class _Deaf(TransformersEngine):
+    """Takes no weights."""
+
+    async def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
+        for _ in weights:
+            pass
+
+
+def test_an_engine_that_does_not_hold_the_policy_s_weights_is_found_out(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first update of the second step sees rollouts of the weights before the first."""
+    algorithm = {"rollouts_per_prompt": 4, "initial_rollouts": 2}
+    metrics, _ = trained(tmp_path / "sound", demo, algorithm, optimizer={"learning_rate": 0.05})
+    assert all(row["engine/logprob_gap"] < 1e-4 for row in metrics)
+    monkeypatch.setattr("appo_core.rollout.engines.transformers_engine.TransformersEngine", _Deaf)
+    with pytest.raises(JobError, match=r"step 2: log-probs of the transformers engine .* differ by"):
+        trained(tmp_path / "deaf", demo, algorithm, optimizer={"learning_rate": 0.05})
 
 
 def test_a_run_ends_at_its_token_budget(demo: Path, tmp_path: Path) -> None:
