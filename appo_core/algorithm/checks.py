@@ -33,7 +33,7 @@ def check_index(name: str, index_K: Tensor, size: int, of: str) -> None:
     bad_K = ((index_K < 0) | (index_K >= size)).nonzero().squeeze(1)
     if len(bad_K):
         place = int(bad_K[0])
-        raise ValueError(f"{name}[{place}] is {int(index_K[place])}, but {of} has {size}: it must be in [0, {size})")
+        raise ValueError(f"{name}[{place}] is {int(index_K[place])}, but {of} are {size}: it must be in [0, {size})")
 
 
 def check_finite(total_B: Tensor, mask_BL: Tensor, **tensors: Tensor) -> None:
@@ -49,7 +49,7 @@ def check_finite(total_B: Tensor, mask_BL: Tensor, **tensors: Tensor) -> None:
         bad_X2 = (~torch.isfinite(tensor[suspect_R]) & mask_BL[suspect_R].bool()).nonzero()
         if len(bad_X2):
             row, position = int(suspect_R[bad_X2[0, 0]]), int(bad_X2[0, 1])
-            value = float(tensor[row, position])
+            value = float(tensor.detach()[row, position])
             raise ValueError(
                 f"{name} is {value} at row {row}, position {position}: it must be finite where mask_BL is set"
             )

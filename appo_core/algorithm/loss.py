@@ -81,20 +81,21 @@ def policy_loss(
     check_shapes(logp_BL=logp_BL, logp_old_BL=logp_old_BL, advantage_BL=advantage_BL, mask_BL=mask_BL)
     kept_BL = mask_BL = mask_BL.bool()
     delta_BL = _log_ratio(mask_BL, logp_BL=logp_BL, logp_old_BL=logp_old_BL)
-    ratio_BL, weight_BL = delta_BL.exp(), torch.ones_like(delta_BL, requires_grad=False)
+    ratio_BL = delta_BL.exp()
     low, high, most = 1 - settings.clip_low, 1 + settings.clip_high, settings.clip_ratio_c
     with torch.no_grad():
         advantage_BL = zero_outside(advantage_BL, mask_BL)
         negative_BL = advantage_BL < 0
         clipped_BL = ((ratio_BL < low) & negative_BL) | ((ratio_BL > high) & (advantage_BL > 0))
+        weight_BL = torch.ones_like(advantage_BL)
         if settings.future_kl:
             weight_BL = future_kl_weight(delta_BL, advantage_BL, mask_BL, settings)
-            advantage_BL = advantage_BL * (1.0 + settings.future_kl_weight * weight_BL)
+            advantage_BL.mul_(weight_BL.mul(settings.future_kl_weight).add_(1.0))
         if settings.sequence_filter:
             beyond_B1 = ((ratio_BL > most) & negative_BL).sum(dim=1, keepdim=True)
             kept_BL = mask_BL & (beyond_B1 <= 1)
-            advantage_BL = advantage_BL.masked_fill_(beyond_B1 > 1, 0.0)
-        negative_BL = negative_BL.to(ratio_BL.dtype)
+            advantage_BL.masked_fill_(beyond_B1 > 1, 0.0)
+        negative_BL = negative_BL.view(torch.uint8).to(ratio_BL.dtype)
         highest_BL = torch.lerp(ratio_BL.new_tensor(high), ratio_BL.new_tensor(most), negative_BL)
     bounded_BL = ratio_BL.clamp(negative_BL * low, highest_BL)
     return PolicyLoss(

@@ -75,7 +75,7 @@ def future_sums(x_BL: Tensor, bits_BL: Tensor, gamma: float, *, out_BL: Tensor |
     inside_PK, left_PK = _mixed_blocks(x_XK[mixed_P], -bits_XK[mixed_P].long(), weight_KK)
 
     first_X = sum_XK[:, 0].index_copy(0, mixed_P, inside_PK[:, 0])
-    first_NB, decay_NB = (y_X.view(rows, -1).t().contiguous() for y_X in (first_X, power_K[count_X]))
+    first_NB, decay_NB = (y_X.view(rows, -1).t().contiguous() for y_X in (first_X, power_K[count_X.long()]))
     behind_X1 = one_earlier(backward_recurrence(first_NB, decay_NB)).t().reshape(-1, 1)
 
     sum_XK = torch.addcmul(sum_XK, behind_X1, power_K[1:].flip(0), out=out_XK)

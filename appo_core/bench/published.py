@@ -57,6 +57,6 @@ def _future_sum(summand_BL: Tensor, gamma: float) -> Tensor:
     for start in range(0, length, CHUNK):
         columns = torch.arange(start, min(start + CHUNK, length)).unsqueeze(0)
         distance_LK = columns - position_L1
-        decay_LK = torch.pow(gamma, distance_LK.clamp_min(0).float()) * (distance_LK >= 0)
+        decay_LK = torch.pow(gamma, distance_LK.clamp_min(0).to(summand_BL.dtype)) * (distance_LK >= 0)
         sum_BL += summand_BL[:, start : start + CHUNK] @ decay_LK.t()
     return sum_BL

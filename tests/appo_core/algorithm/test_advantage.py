@@ -1,5 +1,8 @@
 """Group, dual-group and scaled advantages against loops over the published definition."""
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -92,3 +95,60 @@ def test_reward_scale_is_the_mean_factor(branches: list[tuple[float, int, int]])
             ]
             expected = sum(factors) / len(factors) if factors and top > 0 else 1.0
             assert got[row, t].item() == pytest.approx(expected, abs=1e-9)
+
+
+BRANCHES = {"branch_origin_K": torch.tensor([0, 0, 1]), "branch_split_K": torch.tensor([0, 2, 1])}
+
+
+def test_dual_group_worked_by_hand() -> None:
+    """Two rollouts (1 and 0) give 1 and -1; branches 1, 0, 0 are worth sqrt 2, -1/sqrt 2, -1/sqrt 2."""
+    mask_BL = torch.tensor([[1, 1, 0, 1], [1, 1, 1, 0]])
+    got = dual_group_advantage(
+        torch.tensor([1.0, 0.0]), torch.zeros(2), mask_BL, branch_rewards_K=torch.tensor([1.0, 0.0, 0.0]), **BRANCHES
+    )
+    root = math.sqrt(0.5)
+    expected = [[1 + (2 * root - root) / 2, 1 - root, 0.0, 1.0], [-1 - root, -1 - root, -1.0, 0.0]]
+    torch.testing.assert_close(got, torch.tensor(expected))
+
+
+def test_without_branches_every_token_gets_its_rollouts_own() -> None:
+    none, mask_BL = torch.zeros(0), torch.tensor([[1, 0], [1, 1]])
+    got = dual_group_advantage(
+        torch.tensor([1.0, 0.0]),
+        torch.zeros(2),
+        mask_BL,
+        branch_rewards_K=none,
+        branch_origin_K=none.long(),
+        branch_split_K=none.long(),
+    )
+    assert got.tolist() == [[1.0, 0.0], [-1.0, -1.0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"group_B": torch.zeros(3)}, r"group_B has shape \(3,\), but rewards_B needs shape \(2,\)"),
+        ({"rewards_B": torch.zeros(3)}, r"rewards_B has shape \(3,\), but mask_BL with its rows needs shape \(2,\)"),
+        ({"rewards_B": torch.tensor([0.0, math.nan])}, r"rewards_B\[1\] is nan"),
+        ({"branch_rewards_K": torch.tensor([0.0, 1.0, math.inf])}, r"branch_rewards_K\[2\] is inf"),
+        ({"branch_rewards_K": torch.zeros(2)}, r"branch_origin_K has shape \(3,\)"),
+        ({"branch_split_K": torch.tensor([0])}, r"branch_split_K has shape \(1,\)"),
+        ({"branch_origin_K": torch.tensor([0, 2, 1])}, r"branch_origin_K\[1\] is 2, but mask_BL's rows are 2"),
+        ({"branch_split_K": torch.tensor([0, 1, 4])}, r"branch_split_K\[2\] is 4, but mask_BL's tokens are 4"),
+        ({"branch_split_K": torch.tensor([-1, 1, 2])}, r"branch_split_K\[0\] is -1"),
+    ],
+)
+def test_bad_arguments_are_named(change: dict[str, Any], message: str) -> None:
+    good: dict[str, Any] = {
+        "rewards_B": torch.zeros(2), "group_B": torch.zeros(2), "mask_BL": torch.ones(2, 4),
+        "branch_rewards_K": torch.zeros(3), **BRANCHES,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        dual_group_advantage(**(good | change))
+
+
+def test_reward_scale_refuses_what_lies_outside() -> None:
+    with pytest.raises(ValueError, match=r"discount is 1.5"):
+        reward_scale(torch.ones(2, 4), branch_scores_K=torch.ones(3), **BRANCHES, discount=1.5)
+    with pytest.raises(ValueError, match=r"branch_split_K\[1\] is 2"):
+        reward_scale(torch.ones(2, 2), branch_scores_K=torch.ones(3), **BRANCHES, discount=0.5)

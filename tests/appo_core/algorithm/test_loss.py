@@ -71,12 +71,15 @@ def test_sequence_filter_forgives_one_token_and_drops_two() -> None:
 def test_what_lies_outside_the_mask_reaches_neither_loss_nor_gradient() -> None:
     logp = torch.tensor([[-1.0, math.nan, -2.0]], dtype=torch.float64, requires_grad=True)
     old = torch.tensor([[-1.1, math.inf, -2.0]], dtype=torch.float64)
-    advantage, mask = torch.tensor([[1.0, 5.0, -1.0]], dtype=torch.float64), torch.tensor([[1, 0, 1]])
+    advantage, mask = torch.tensor([[1.0, math.nan, -1.0]], dtype=torch.float64), torch.tensor([[1, 0, 1]])
     part = policy_loss(logp, old, advantage, mask, LossSettings())
     (part.loss_sum + kl_k3(logp, old, mask).sum()).backward()
     assert logp.grad is not None
     assert logp.grad.isfinite().all()
     assert logp.grad[0, 1] == 0
+    assert part.loss_sum.isfinite()
+    assert part.future_weight_BL.isfinite().all()
+    assert not (part.clipped_BL | part.kept_BL)[0, 1]
 
 
 @pytest.mark.parametrize("future", [True, False])
@@ -120,7 +123,7 @@ def test_log_ratio_is_bounded() -> None:
     ]
 
 
-@pytest.mark.parametrize("length", [1, 127, 128, 129, 1000])
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 1000, 16384])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_long_rows_stay_finite(length: int, dtype: torch.dtype) -> None:
     torch.manual_seed(length)
@@ -133,3 +136,69 @@ def test_long_rows_stay_finite(length: int, dtype: torch.dtype) -> None:
     assert logp.grad.isfinite().all()
     assert part.future_weight_BL.min() >= 0.8
     assert part.future_weight_BL.max() <= 1.2
+
+
+def sample(length: int = 40) -> list[Tensor]:
+    """logp, old, advantage, mask with a full, an empty and a one-token row."""
+    torch.manual_seed(7)
+    old = -2 * torch.rand(5, length, dtype=torch.float64)
+    mask = torch.rand(5, length) < 0.7
+    mask[1], mask[2], mask[3] = True, False, False
+    mask[3, 11] = True
+    return [old + 0.8 * torch.randn(5, length, dtype=torch.float64), old, torch.randn(5, length).double(), mask]
+
+
+def gradient(tensors: list[Tensor], chosen: LossSettings) -> tuple[Tensor, Tensor]:
+    logp = tensors[0].detach().clone().requires_grad_()
+    loss = policy_loss(logp, *tensors[1:], chosen).loss_sum  # type: ignore[call-arg]
+    return loss.detach(), torch.autograd.grad(loss, logp)[0]
+
+
+@pytest.mark.parametrize("sieve", [False, True])
+def test_rows_neither_know_their_place_nor_each_other(sieve: bool) -> None:
+    tensors, chosen = sample(), LossSettings(sequence_filter=sieve, safety_ratio=1.5, clip_ratio_c=2.0)
+    loss, slope = gradient(tensors, chosen)
+    order = torch.tensor([4, 2, 0, 1, 3])
+    moved, moved_slope = gradient([x[order] for x in tensors], chosen)
+    torch.testing.assert_close((moved, moved_slope), (loss, slope[order]))
+    padded, padded_slope = gradient([torch.nn.functional.pad(x, (0, 9)) for x in tensors], chosen)
+    torch.testing.assert_close((padded, padded_slope[:, :40]), (loss, slope))
+    parts = [gradient([x[rows] for x in tensors], chosen) for rows in (slice(0, 2), slice(2, 5))]
+    torch.testing.assert_close((parts[0][0] + parts[1][0], torch.cat([parts[0][1], parts[1][1]])), (loss, slope))
+
+
+def test_worked_by_hand() -> None:
+    """Ratios 1.1 and 1, gamma 1/2: G = ln 1.1 and 0, f = 1.1 and 1, so A' = 2.1 and 2."""
+    args = tensors([[(math.log(1.1), 0.0, 1.0, 1), (0.0, 0.0, 1.0, 1)]])
+    part = policy_loss(*args, LossSettings(future_kl_decay=1.0))
+    assert part.future_weight_BL.tolist() == [pytest.approx([1.1, 1.0])]
+    assert part.loss_sum.item() == pytest.approx(-(2.1 * 1.1 + 2.0))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_bad_log_probs_are_named(bad: float, place: int) -> None:
+    args = sample()
+    args[place][1, 17] = bad
+    name = ("logp_BL", "logp_old_BL")[place]
+    with pytest.raises(ValueError, match=rf"{name} is -?(nan|inf) at row 1, position 17"):
+        policy_loss(*args, LossSettings())  # type: ignore[call-arg]
+    name = ("logp_BL", "logp_reference_BL")[place]
+    with pytest.raises(ValueError, match=rf"{name} is -?(nan|inf) at row 1, position 17"):
+        kl_k3(args[0], args[1], args[3])
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_shapes_must_agree(place: int) -> None:
+    args = sample()
+    args[place] = args[place][:, :-1]
+    name = ("", "logp_old_BL", "advantage_BL", "mask_BL")[place]
+    with pytest.raises(ValueError, match=rf"{name} has shape \(5, 39\), but logp_BL has shape \(5, 40\)"):
+        policy_loss(*args, LossSettings())  # type: ignore[call-arg]
+
+
+def test_inputs_stay_as_they_are() -> None:
+    args = sample()
+    before = [x.clone() for x in args]
+    policy_loss(*args, LossSettings())  # type: ignore[call-arg]
+    assert all(torch.equal(x, y) for x, y in zip(args, before, strict=True))

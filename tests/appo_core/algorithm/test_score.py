@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from appo_core.algorithm import branching_score, future_value, spread, token_entropy, z_score
+from appo_core.algorithm import branching_score, future_value, rows, spread, token_entropy, z_score
 from appo_core.algorithm.score import ScoreMode
-from tests.appo_core.algorithm.oracles import future_sum, moments, z_scores
+from tests.appo_core.algorithm.oracles import backward_sum, future_sum, moments, z_scores
 
 ROWS = st.lists(
     st.tuples(st.floats(0, 4).map(lambda x: round(x, 2)), st.floats(-1, 1), st.integers(0, 1)), min_size=1, max_size=20
@@ -51,7 +51,7 @@ def test_z_scores_and_spread(rows: list[tuple[float, float, int]]) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0, 1 / 3, -7.7, 1e6])
-@pytest.mark.parametrize("length", [1, 127, 128, 129, 1000])
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 1000, 16384])
 def test_constant_rows_have_no_z(dtype: torch.dtype, value: float, length: int) -> None:
     x_BL = torch.full((2, length), value, dtype=dtype)
     mask_BL = torch.ones(2, length, dtype=torch.bool)
@@ -162,3 +162,118 @@ def test_token_entropy_bounds_and_low_precision() -> None:
     low = torch.randn(4, 300).bfloat16()
     assert token_entropy(low).dtype == torch.float32
     torch.testing.assert_close(token_entropy(low), token_entropy(low.float()))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 1000, 16384])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_long_rows_equal_the_loops(dtype: torch.dtype, length: int, gamma: float) -> None:
+    torch.manual_seed(length)
+    mask_BL = torch.rand(3, length) < 0.8
+    mask_BL[1], mask_BL[2] = False, True
+    now_BL, old_BL = -torch.rand(3, length, dtype=dtype), -torch.rand(3, length, dtype=dtype)
+    got = future_value(now_BL, old_BL, mask_BL, gamma=gamma, clip=0.2)
+    for row, mask_L in enumerate(mask_BL.int().tolist()):
+        sums = backward_sum((now_BL[row].double() - old_BL[row].double()).tolist(), mask_L, gamma)
+        omega = [math.exp(max(-0.5, min(0.5, total))) if m else 1.0 for total, m in zip(sums, mask_L, strict=True)]
+        expected = torch.tensor(omega, dtype=torch.float64).clamp(0.8, 1.2)
+        tolerance = 1e-9 if dtype == torch.float64 else 2e-6 * math.sqrt(length)
+        assert (got[row] - expected).abs().max() < tolerance
+
+
+def scores(entropy_BL: Tensor, now_BL: Tensor, old_BL: Tensor, mask_BL: Tensor) -> tuple[Tensor, Tensor]:
+    return branching_score(entropy_BL, future_value(now_BL, old_BL, mask_BL, gamma=0.99, clip=0.2), mask_BL)
+
+
+def batch(length: int = 150) -> list[Tensor]:
+    """Entropy, log-probs now and then, mask: random, full, empty and one-token rows; NaN outside the mask."""
+    torch.manual_seed(9)
+    mask_BL = torch.rand(6, length) < 0.8
+    mask_BL[1], mask_BL[2], mask_BL[3] = True, False, False
+    mask_BL[3, 40] = True
+    old_BL = -torch.rand(6, length)
+    tensors = [torch.rand(6, length), old_BL + 0.02 * torch.randn(6, length), old_BL]
+    return [*(x.masked_fill(~mask_BL, math.nan) for x in tensors), mask_BL]
+
+
+def test_scores_do_not_depend_on_order_padding_or_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = batch()
+    score_BL, candidate_BL = scores(*tensors)
+    assert score_BL.isfinite().all()
+    assert not score_BL[2:4].any()
+    assert not (candidate_BL & ~tensors[-1]).any()
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    # Sums of other shapes may be taken in another order, so only their rounding may differ.
+    moved_BL, chosen_BL = scores(*(x[order] for x in tensors))
+    torch.testing.assert_close(moved_BL, score_BL[order], rtol=1e-4, atol=1e-4)
+    assert not ((chosen_BL != candidate_BL[order]) & (score_BL[order].abs() > 1e-3)).any()
+    padded, _ = scores(*(torch.nn.functional.pad(x, (0, 60)) for x in tensors))
+    torch.testing.assert_close(padded[:, :150], score_BL, rtol=1e-4, atol=1e-4)
+    assert not padded[:, 150:].any()
+    monkeypatch.setattr(rows, "CACHED_ELEMENTS", 200)
+    torch.testing.assert_close(scores(*tensors)[0], score_BL, rtol=1e-4, atol=1e-4)
+
+
+def test_scores_of_generated_tokens_do_not_see_where_others_were_injected() -> None:
+    entropy_BL, now_BL, old_BL, _ = (x[1:2].double() for x in batch())
+    plain, candidate = scores(entropy_BL, now_BL, old_BL, torch.ones(1, 150))
+    for places in (range(150), range(45, 195), [*range(10), *range(70, 210)]):
+        mask_BL = torch.zeros(1, 210)
+        mask_BL[0, list(places)] = 1
+        wide = [torch.full((1, 210), math.nan, dtype=torch.float64) for _ in range(3)]
+        for target, source in zip(wide, (entropy_BL, now_BL, old_BL), strict=True):
+            target[0, list(places)] = source[0]
+        got, chosen = scores(*wide, mask_BL)  # type: ignore[call-arg]
+        torch.testing.assert_close(got[:, list(places)], plain, rtol=1e-8, atol=1e-8)
+        assert torch.equal(chosen[:, list(places)], candidate)
+
+
+def test_branching_score_worked_by_hand() -> None:
+    """Entropies 0, 2, 4 and values 0.8, 0.8, 1.1: Z = -r, 0, r and -1/s, -1/s, 2/s; r = sqrt 1.5, s = sqrt 2."""
+    score_BL, candidate_BL = branching_score(row([0.0, 2.0, 9.0, 4.0]), row([0.8, 0.8, 5.0, 1.1]), row([1, 1, 0, 1]))
+    r, s = math.sqrt(1.5), math.sqrt(2)
+    assert score_BL[0].tolist() == pytest.approx([r / s, 0.0, 0.0, 2 * r / s], abs=1e-12)
+    assert candidate_BL.tolist() == [[False, False, False, True]]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_bad_log_probs_are_named(bad: float, place: int) -> None:
+    tensors = batch()[1:]
+    tensors[place][1, 77] = bad
+    name = ("logp_now_BL", "logp_behaviour_BL")[place]
+    with pytest.raises(ValueError, match=rf"{name} is -?(nan|inf) at row 1, position 77"):
+        future_value(*tensors, gamma=0.99, clip=0.2)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_bad_entropies_and_values_are_named(bad: float) -> None:
+    entropy_BL, omega_BL, _, mask_BL = batch()
+    for name, tensor in (("entropy_BL", entropy_BL), ("future_value_BL", omega_BL)):
+        kept, tensor[1, 5] = float(tensor[1, 5]), bad
+        with pytest.raises(ValueError, match=rf"{name} is (nan|inf) at row 1, position 5"):
+            branching_score(entropy_BL, omega_BL, mask_BL)
+        with pytest.raises(ValueError, match=r"x_BL is (nan|inf) at row 1, position 5"):
+            z_score(tensor, mask_BL)
+        with pytest.raises(ValueError, match=r"x_BL is (nan|inf) at row 1, position 5"):
+            spread(tensor, mask_BL)
+        tensor[1, 5] = kept
+
+
+def test_shapes_and_gamma_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"logp_behaviour_BL has shape \(1, 3\), but logp_now_BL has shape \(1, 2\)"):
+        future_value(torch.ones(1, 2), torch.ones(1, 3), torch.ones(1, 2), gamma=0.9, clip=0.2)
+    with pytest.raises(ValueError, match="gamma is 2"):
+        future_value(torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2), gamma=2, clip=0.2)
+    with pytest.raises(ValueError, match=r"mask_BL has shape \(2, 2\), but entropy_BL has shape \(1, 2\)"):
+        branching_score(torch.ones(1, 2), torch.ones(1, 2), torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("mode", ["product", "entropy", "future", "sum"])
+def test_no_rows_and_no_tokens(mode: ScoreMode) -> None:
+    for shape in ((0, 0), (0, 5), (3, 0)):
+        empty = torch.zeros(shape)
+        omega_BL = future_value(empty, empty, empty, gamma=0.9, clip=0.2)
+        assert omega_BL.shape == shape
+        assert [x.shape for x in branching_score(empty, omega_BL, empty, mode=mode)] == [shape, shape]
+        assert spread(empty, empty).tolist() == [0.0] * shape[0]
