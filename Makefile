@@ -4,12 +4,15 @@ SHELL := /bin/bash
 # The locks are for Python 3.11; another Python 3 can start set-up too, which then looks for a 3.11.
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venvs/orchestrator/bin
+# A machine lent for its GPU may have PyTorch and transformers and none of this project's environments.
+GPU_PYTHON = $(if $(filter file,$(origin PYTHON)),$(or $(wildcard .venvs/engine/bin/python),$(PYTHON)),$(PYTHON))
+GPU_NEEDS = import sys, importlib.util as u; sys.exit(any(u.find_spec(n) is None for n in ("torch", "transformers", "pydantic")))
 ARGS ?=
 PRESET ?= demo
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults lint format ui lock lock-check clean
+.PHONY: help setup demo test test-faults lint format ui lock lock-check clean gpu-check
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +28,10 @@ test: setup ## run all tests (ARGS='tests/tasks -k name' for some)
 
 test-faults: setup ## run only the tests with kills, outages and full disks
 	@$(BIN)/python -m infra.run_tests -m faults $(ARGS)
+
+gpu-check: ## check and measure on a GPU, into docs/performance.md (PYTHON=path for another Python)
+	@$(GPU_PYTHON) -c '$(GPU_NEEDS)' || { echo "gpu-check: $(GPU_PYTHON) lacks torch, transformers or pydantic; run make setup, or give PYTHON=path" >&2; exit 2; }
+	@$(GPU_PYTHON) -m appo_core.bench.gpu $(ARGS)
 
 lint: setup ## ruff (rules and layout) and mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

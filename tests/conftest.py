@@ -31,6 +31,7 @@ __all__ = ["prefect_server", "s3_server", "shared"]
 TESTS = Path(__file__).resolve().parent
 ENGINE_ROOMS = (
     "appo_core/algorithm",
+    "appo_core/bench",
     "appo_core/evaluation",
     "appo_core/merging",
     "appo_core/methods",

@@ -24,7 +24,7 @@ def demo_shapes(count: int, seed: int = 0) -> list[Shape]:
 
 
 def long_shapes(count: int, limit: int, seed: int = 0) -> list[Shape]:
-    """As of a reasoning model with tools: log-normal responses with median limit / 6, cut at `limit`, a third injected."""
+    """As of a reasoning model: log-normal responses with median limit / 6, cut at `limit`, a third injected."""
     rng = random.Random(seed)
     lengths = [min(limit, max(8, round(limit / 6 * rng.lognormvariate(0, 0.9)))) for _ in range(count)]
     return [(max(4, limit // 24), length, length - length // 3) for length in lengths]

@@ -25,7 +25,7 @@ async def run_lockstep(
     sampling: SamplingSettings,
     seed: int,
 ) -> list[Trajectory]:
-    """Run `starts` in rounds, with the seeds that the runner would give; the same protocol, ids and injected results."""
+    """Run `starts` in rounds, with the seeds the runner would give; the same protocol, ids and injected results."""
     done = [replace(start, response_ids=list(start.response_ids), mask=list(start.mask)) for start in starts]
     running, turn = list(done), 0
     while running:

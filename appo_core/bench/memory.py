@@ -5,8 +5,8 @@ process each, because a process's peak never falls. Prints one line of JSON.
 """
 
 import argparse
+import gc
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -105,20 +105,24 @@ def measured(work: Callable[[], object], tokens: int, device: torch.device) -> P
     """Run `work` once for its peak, and once more for its time."""
     before = held(device)
     work()
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_resident()
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
     return Peak((peak - before) / 2**20, seconds_of(work, device), tokens)
 
 
 def held(device: torch.device) -> int:
-    """Bytes in use now."""
+    """Bytes in use now; the peak is counted from here."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is resident now
+    return _resident("VmRSS")
 
 
-def _peak_resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _resident(name: str) -> int:
+    """A figure of /proc/self/status, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""``python -m appo_core.bench.rollout``: the rollout loop, the prefix cache and weight updates on a real vLLM engine."""
+"""``python -m appo_core.bench.rollout``: the rollout loop, the prefix cache and weight updates on a real engine."""
 
 import argparse
 import asyncio
