@@ -20,7 +20,7 @@ from appo_core.training.attention import packed_arguments, use_packed_attention
 from appo_core.training.packing import MicroBatch, pack
 from appo_core.training.ranks import Ranks
 
-HEAD_CHUNK = 2048
+HEAD_CHUNK = 1024
 """Tokens whose logits are in memory at once."""
 _OWN, _HEAD, _EMBEDDING = "model.", "lm_head.weight", "model.embed_tokens.weight"
 """What `Policy` puts before the names of its model; the two ends of a tied model."""
