@@ -32,7 +32,8 @@ def settings(when: str = "minibatch", **changes: Any) -> dict[str, Any]:
         "algorithm": {
             "rollouts_per_prompt": 4,
             "initial_rollouts": 2,
-            "branching": {"when": when},
+            # So low a floor that the measured one counts.
+            "branching": {"when": when, "noise_floor": 1e-9},
             "loss": {"entropy_coefficient": 0.01},
         },
         "optimizer": {"learning_rate": 1e-3, "warmup_steps": 3},
