@@ -1,1 +1,1 @@
-"""Benchmarks that print ratios measured side by side in one run: ``appo bench algorithm|rollout|train``."""
+"""Benchmarks that print ratios measured side by side in one run: ``appo bench algorithm|rollout|train|checkpoint``."""

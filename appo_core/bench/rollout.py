@@ -29,6 +29,8 @@ class Size:
     slots: int
     """Requests the engine runs at a time, and trajectories of the comparison with lock-step."""
     seeds: int
+    batches: int
+    """How many times more trajectories than slots, where a step has more than are in flight."""
     multiples: tuple[int, ...]
     rounds: int
     repeats: int
@@ -37,8 +39,8 @@ class Size:
     """Of the tools' latencies."""
 
 
-FULL = Size(SMALL, LARGE, Work(4, 32), 64, 3, (1, 2, 3), 3, 2, 32)
-QUICK = Size(TINY, SMALL, Work(2, 6), 4, 1, (1, 2), 6, 1, 3, scale=0.02)
+FULL = Size(SMALL, LARGE, Work(4, 32), 64, 3, 4, (1, 2, 3), 3, 2, 32)
+QUICK = Size(TINY, SMALL, Work(2, 6), 4, 1, 2, (1, 2), 6, 1, 3, scale=0.02)
 
 
 @asynccontextmanager
@@ -64,10 +66,12 @@ async def measure(size: Size, model: Path | None) -> dict[str, list[Figure]]:
         sections = {}
         async with engine_over(folder, size.slots, room) as engine:
             bench = Bench(engine, codec, asked, size.work, size.slots, size.scale)
-            await against_lockstep(replace(bench, scale=0.0), trajectories=size.slots, seeds=1)  # to warm up
-            sections[f"{size.slots} trajectories of {size.work.turns} turns"] = await against_lockstep(
-                bench, trajectories=size.slots, seeds=size.seeds
+            await against_lockstep(replace(bench, scale=0.0), batches=1, seeds=1, goal="")  # to warm up
+            sections[f"{size.slots} trajectories of {size.work.turns} turns, all in flight"] = await against_lockstep(
+                bench, batches=1, seeds=size.seeds, goal=">= 2"
             )
+            title = f"{size.slots * size.batches} trajectories of {size.work.turns} turns, {size.slots} in flight"
+            sections[title] = await against_lockstep(bench, batches=size.batches, seeds=1, goal=">= 2")
             sections["an engine kept full"] = await filling_the_engine(
                 bench, multiples=size.multiples, rounds=size.rounds, repeats=size.repeats
             )

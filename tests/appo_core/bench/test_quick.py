@@ -34,7 +34,8 @@ def require_sane(found: dict[str, dict[str, Any]]) -> None:
 def test_rollout() -> None:
     found = sections("rollout")
     require_sane(found)
-    lockstep, full, reuse, weights = found.values()
+    lockstep, flowing, full, reuse, weights = found.values()
+    assert lockstep.keys() == flowing.keys()
     rates = [lockstep[name]["value"] for name in ("runner", "lock-step loop")]
     assert lockstep["runner / lock-step loop"]["value"] == pytest.approx(rates[0] / rates[1])
     assert full["in flight that fill the engine (0: none did)"]["value"] in (0, 4, 8)

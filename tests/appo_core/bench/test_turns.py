@@ -8,7 +8,7 @@ import pytest
 
 from appo_core.bench.lockstep import run_lockstep
 from appo_core.bench.model import TINY, make_model, questions
-from appo_core.bench.overlap import Bench
+from appo_core.bench.overlap import Bench, waits_alone
 from appo_core.bench.turns import MEDIAN_S, P99_S, SlowTool, Work, latency, starts
 from appo_core.config.rollout import EngineSettings, SamplingSettings
 from appo_core.rollout.codec import Codec
@@ -60,3 +60,16 @@ async def test_both_loops_do_the_same_work(engine: Engine, folder: Path) -> None
         assert [call.failure for call in one.tool_calls] == [None, None]
         assert one.failure is None
         assert len({call.argument for call in one.tool_calls}) == 2
+
+
+def test_waits_alone_are_those_of_places_and_of_rounds(engine: Engine, folder: Path) -> None:
+    bench = Bench(engine, Codec.load(folder), questions(4), WORK, slots=2)
+    todo = starts(bench.codec, bench.questions, 4)
+    made = bench.engine_for(todo)
+    seeds = list(made.turn_of)
+    waits = [[latency(str(seed)) for seed in seeds[first : first + 2]] for first in range(0, 12, 3)]
+    free, busy = waits_alone(bench, todo)
+    first, second, third, fourth = map(sum, waits)
+    early, late = sorted((first, second))
+    assert free == pytest.approx(max(early + third, late, min(early + third, late) + fourth))
+    assert busy == pytest.approx(sum(max(a, b) for pair in (waits[:2], waits[2:]) for a, b in zip(*pair, strict=True)))
