@@ -48,6 +48,13 @@ def train(quick: Quick = False, as_json: Json = False) -> None:
     measure("train", [*["--quick"] * quick, *["--json"] * as_json])
 
 
+@bench_app.command("checkpoint")
+@guarded
+def checkpoint(quick: Quick = False, as_json: Json = False) -> None:
+    """How long writing a checkpoint holds training up."""
+    measure("checkpoint", [*["--quick"] * quick, *["--json"] * as_json])
+
+
 def measure(name: str, arguments: list[str]) -> None:
     """Run `appo_core.bench.<name>` in the engine environment; exits with its code. Raises `StageError` without one."""
     from appo_core.processes import clean_environment
