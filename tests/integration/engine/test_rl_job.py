@@ -207,12 +207,6 @@ def test_killed_run_resumes_from_its_checkpoint(demo: Path, tmp_path: Path) -> N
     after = jsonl(tmp_path / "out" / "checkpoint" / "metrics.jsonl")
     assert after[:2] == before
     assert after[2]["train/score"] != 9
-    uninterrupted = tmp_path / "whole"
-    uninterrupted.mkdir()
-    run(uninterrupted, demo, chosen)
-    whole = jsonl(uninterrupted / "out" / "checkpoint" / "metrics.jsonl")
-    for name in ("train/score", "rollout/generated_tokens", "update/policy_loss", "branching/points"):
-        assert [row[name] for row in after] == pytest.approx([row[name] for row in whole], rel=1e-4, abs=1e-6)
 
 
 def test_two_ranks_train_together(demo: Path, tmp_path: Path) -> None:
