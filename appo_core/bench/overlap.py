@@ -88,7 +88,7 @@ async def against_lockstep(bench: Bench, *, batches: int, seeds: int, goal: str)
 
 
 def waits_alone(bench: Bench, todo: Sequence[Trajectory]) -> tuple[float, float]:
-    """Seconds that the tools' latencies alone would take the runner, and the lock-step loop: what the loop can gain."""
+    """Seconds that the unscaled latencies alone would take the runner, and the lock-step loop."""
     work = bench.work
     calls = [
         [latency(str(request_seed(trajectory_seed(work.seed, one.uid), turn))) for turn in range(work.turns - 1)]
@@ -99,7 +99,7 @@ def waits_alone(bench: Bench, todo: Sequence[Trajectory]) -> tuple[float, float]
         heapq.heappushpop(places, places[0] + sum(own))
     batches = [calls[first : first + bench.slots] for first in range(0, len(calls), bench.slots)]
     rounds = sum(max(own[turn] for own in batch) for batch in batches for turn in range(work.turns - 1))
-    return max(places) * bench.scale, rounds * bench.scale
+    return max(places), rounds
 
 
 async def _lockstep(bench: Bench, engine: TurnsEngine, todo: Sequence[Trajectory]) -> list[Trajectory]:

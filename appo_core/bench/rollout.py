@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,8 +55,8 @@ async def engine_over(model: Path, slots: int, max_model_len: int) -> AsyncItera
         await engine.close()
 
 
-async def measure(size: Size, model: Path | None) -> dict[str, list[Figure]]:
-    """All sections, each on an engine of its own; `model` takes the place of the small model."""
+async def measure(size: Size, model: Path | None) -> AsyncIterator[tuple[str, list[Figure]]]:
+    """Each section as it is done; `model` takes the place of the small model."""
     asked = questions(256)
     with tempfile.TemporaryDirectory(prefix="appo-bench-") as root:
         folder = model or Path(root) / "small"
@@ -63,25 +64,23 @@ async def measure(size: Size, model: Path | None) -> dict[str, list[Figure]]:
             make_model(folder, size.model)
         make_model(Path(root) / "larger", size.larger)
         codec, room = Codec.load(folder), PROMPT_TOKENS + size.work.response_tokens
-        sections = {}
         async with engine_over(folder, size.slots, room) as engine:
             bench = Bench(engine, codec, asked, size.work, size.slots, size.scale)
             await against_lockstep(replace(bench, scale=0.0), batches=1, seeds=1, goal="")  # to warm up
-            sections[f"{size.slots} trajectories of {size.work.turns} turns, all in flight"] = await against_lockstep(
-                bench, batches=1, seeds=size.seeds, goal=">= 2"
-            )
+            title = f"{size.slots} trajectories of {size.work.turns} turns, all in flight"
+            yield title, await against_lockstep(bench, batches=1, seeds=size.seeds, goal=">= 2")
             title = f"{size.slots * size.batches} trajectories of {size.work.turns} turns, {size.slots} in flight"
-            sections[title] = await against_lockstep(bench, batches=size.batches, seeds=1, goal=">= 2")
-            sections["an engine kept full"] = await filling_the_engine(
-                bench, multiples=size.multiples, rounds=size.rounds, repeats=size.repeats
+            yield title, await against_lockstep(bench, batches=size.batches, seeds=1, goal=">= 2")
+            yield (
+                "an engine kept full",
+                await filling_the_engine(bench, multiples=size.multiples, rounds=size.rounds, repeats=size.repeats),
             )
-            sections["prefix reuse"] = await prefix_reuse(
-                engine, codec, asked, folder, origins=size.origins, tokens=4 * size.work.segment + 32
-            )
-            sections["weight updates"] = await weight_updates(engine, folder, "small", 5)
+            tokens = 4 * size.work.segment + 32
+            reuse = await prefix_reuse(engine, codec, asked, folder, origins=size.origins, tokens=tokens)
+            yield "prefix reuse", reuse
+            updates = await weight_updates(engine, folder, "small", 5)
         async with engine_over(Path(root) / "larger", 2, 128) as engine:
-            sections["weight updates"] += await weight_updates(engine, Path(root) / "larger", "larger", 5)
-    return sections
+            yield "weight updates", updates + await weight_updates(engine, Path(root) / "larger", "larger", 5)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -91,8 +90,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a tiny form, to see that it runs")
     parser.add_argument("--model", type=Path, help="a Hugging Face model folder in place of the small seeded model")
     arguments = parser.parse_args(argv)
-    for title, figures in asyncio.run(measure(QUICK if arguments.quick else FULL, arguments.model)).items():
-        show(f"rollout: {title}", figures, as_json=arguments.json)
+
+    async def report() -> None:
+        async for title, figures in measure(QUICK if arguments.quick else FULL, arguments.model):
+            show(f"rollout: {title}", figures, as_json=arguments.json)
+            sys.stdout.flush()
+
+    asyncio.run(report())
 
 
 if __name__ == "__main__":
