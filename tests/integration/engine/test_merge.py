@@ -24,7 +24,7 @@ from tests.tiny_model import SETTINGS, TEXTS
 
 pytestmark = pytest.mark.slow
 TWO_RANKS = """
-import sys, torch, torch.distributed as dist, torch.distributed.checkpoint as dcp
+import os, sys, torch, torch.distributed as dist, torch.distributed.checkpoint as dcp
 from torch.distributed.tensor import distribute_tensor, Shard
 from torch.distributed.device_mesh import init_device_mesh
 from transformers import AutoModelForCausalLM
@@ -32,7 +32,8 @@ mesh = init_device_mesh("cpu", (2,))
 state = AutoModelForCausalLM.from_pretrained(sys.argv[1]).state_dict()
 state.pop("lm_head.weight")
 dcp.save({"model": {k: distribute_tensor(v, mesh, [Shard(0)]) for k, v in state.items()}}, checkpoint_id=sys.argv[2])
-dist.destroy_process_group()
+dist.barrier()
+os._exit(0)  # gloo's threads may abort an ordinary shutdown
 """
 
 
