@@ -37,6 +37,8 @@ from appo_core.training.update import Updater
 class _Record:
     """What one step has done so far: rows of all ranks, trajectories of this one."""
 
+    dump: Path | None = None
+    """Where its rollouts go, if anywhere."""
     rows: list[Scored] = field(default_factory=list)
     branches: list[Scored] = field(default_factory=list)
     credited: list[Credited] = field(default_factory=list)
@@ -90,7 +92,7 @@ class Trainer:
 
     async def step(self, dump: Path | None) -> dict[str, float]:
         """One rollout-and-update step; returns its metrics, equal on all ranks."""
-        record = self._record = _Record()
+        record = self._record = _Record(dump)
         step, moved = self.state.step, self.pending is not None
         initial = await self._initial(step)
         record.trajectories += initial.trajectories
@@ -157,7 +159,9 @@ class Trainer:
     def _update(self, part: list[Scored], grown: Grown) -> None:
         """One optimiser update on the rows of all ranks, each of which takes a share of about as many tokens."""
         began = time.perf_counter()
-        gathered = self.ranks.gather((part, grown.branches, grown.scores))
+        # Figures of single tokens are for the dump alone.
+        scores = grown.scores if self._record.dump else {}
+        gathered = self.ranks.gather((part, grown.branches, scores))
         rows, branches = in_order(each[0] for each in gathered), in_order(each[1] for each in gathered)
         advantage_BL = self.method.advantages(outcomes(rows, branches)).float()
         trajectories = [row.trajectory for row in rows]
@@ -192,7 +196,7 @@ class Trainer:
     ) -> None:
         self._record.rows += rows
         self._record.branches += branches
-        if self.ranks.first:
+        if self.ranks.first and self._record.dump:
             self._record.credited += [
                 Credited(row, advantage_BL[place], scores.get(row.trajectory.uid)) for place, row in enumerate(rows)
             ] + [Credited(branch) for branch in branches]
